@@ -1,0 +1,38 @@
+//! Configuration: bytes -> checked settings.
+//!
+//! Every mistake in every file is found in one run and told with its place, so that a person can
+//! mend all of them at once. Reading and checking are pure; only [`read_files`] touches the disk.
+//! Patterns are not compiled here and names not looked up: [`Located`] keeps where they were
+//! written, so that who does it can report through [`Diagnostic::at`].
+
+#![forbid(unsafe_code)]
+
+mod diagnostic;
+mod files;
+mod layers;
+mod load;
+mod network;
+mod reading;
+mod reference;
+mod sections;
+mod settings;
+mod source;
+mod stock;
+mod suggest;
+mod tree;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Diagnostic, Excerpt, Severity};
+pub use files::{DEFAULT_MAIN, read_files, read_filter_file};
+pub use load::{ConfigFile, ConfigFiles, Loaded, LoadedFilter, ReadProblem, load, load_filter};
+pub use network::{HttpOrigin, IgnoreEntry, PortRange, Ports, Protocol, Scheme};
+pub use reference::settings_reference;
+pub use settings::{
+    BlockType, DaemonSettings, DatePattern, FilterChoice, FilterSettings, FirewallBackend,
+    FirewallSettings, Grants, HttpGrant, JailRules, JailSettings, LogBackend, LogLevel, LogTarget,
+    LogZone, PluginLimits, PluginSettings, Settings, UseDns,
+};
+pub use source::{FileIndex, Located, Origin, Position, Sources};

@@ -1,0 +1,292 @@
+//! Every key there is: what it holds, its default, and what it means. The reader, the hints for
+//! mistyped keys and the printed reference all live from this one table.
+
+use crate::diagnostic::quoted;
+
+/// A table of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Section {
+    /// The top of stockade.toml and of a drop-in.
+    Root,
+    Daemon,
+    Firewall,
+    Defaults,
+    Jail,
+    /// `filter = { … }` of a jail.
+    JailFilter,
+    Plugin,
+    Grant,
+    /// An entry of `http` that is a table.
+    HttpGrant,
+    Limits,
+    /// The top of a filter file.
+    Filter,
+}
+
+impl Section {
+    /// How it is named in messages.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Root => "stockade.toml",
+            Self::Daemon => "[daemon]",
+            Self::Firewall => "[firewall]",
+            Self::Defaults => "[defaults]",
+            Self::Jail => "a jail",
+            Self::JailFilter => "'filter' of a jail",
+            Self::Plugin => "[plugins.NAME]",
+            Self::Grant => "[plugins.NAME.grant]",
+            Self::HttpGrant => "'http' of [plugins.NAME.grant]",
+            Self::Limits => "[plugins.NAME.limits]",
+            Self::Filter => "a filter",
+        }
+    }
+
+    /// What stands above its keys in the printed reference.
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Root => "`stockade.toml` and `stockade.d/*.toml`",
+            Self::Daemon => "`[daemon]`",
+            Self::Firewall => "`[firewall]`",
+            Self::Defaults => "`[defaults]`: for all jails; each jail may set them for itself",
+            Self::Jail => {
+                "`[jails.NAME]`, or the top of `jails/NAME.toml`: these, and every key of `[defaults]`"
+            }
+            Self::JailFilter => "`filter = { … }` of a jail",
+            Self::Plugin => "`[plugins.NAME]`",
+            Self::Grant => "`[plugins.NAME.grant]`: nothing is granted by itself",
+            Self::HttpGrant => "`http = [{ … }]` of `[plugins.NAME.grant]`",
+            Self::Limits => "`[plugins.NAME.limits]`",
+            Self::Filter => "`filters/NAME.toml`",
+        }
+    }
+}
+
+/// One key.
+pub(crate) struct Key {
+    pub(crate) section: Section,
+    pub(crate) name: &'static str,
+    /// What it holds, for people.
+    form: &'static str,
+    /// As TOML; empty where there is none.
+    pub(crate) default: &'static str,
+    doc: &'static str,
+}
+
+const fn key(
+    section: Section,
+    name: &'static str,
+    form: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key {
+        section,
+        name,
+        form,
+        default,
+        doc,
+    }
+}
+
+use Section::{
+    Daemon, Defaults, Filter, Firewall, Grant, HttpGrant, Jail, JailFilter, Limits, Plugin, Root,
+};
+
+/// Every key, in the order in which a reader wants to meet them.
+#[rustfmt::skip]
+pub(crate) const KEYS: &[Key] = &[
+    key(Root, "daemon", "table", "", "The process itself."),
+    key(Root, "firewall", "table", "", "What drops the packets."),
+    key(Root, "defaults", "table", "", "What holds for all jails."),
+    key(Root, "jails", "tables by name", "", "The services that are protected."),
+    key(Root, "plugins", "tables by name", "", "WebAssembly components that recognise failures or act on bans."),
+
+    key(Daemon, "state_dir", "absolute path", "\"/var/lib/stockade\"", "Where bans, the places in the logs and compiled plugins are kept. FreeBSD: `/var/db/stockade`."),
+    key(Daemon, "socket", "absolute path", "\"/run/stockade/stockade.sock\"", "The control socket. FreeBSD: `/var/run/stockade/stockade.sock`."),
+    key(Daemon, "socket_group", "group name", "", "The group that may use the control socket beside root. Its members can ban and unban."),
+    key(Daemon, "log_target", "\"stderr\", \"journal\" or an absolute path", "\"stderr\"", "Where the daemon writes its own log."),
+    key(Daemon, "log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"", "\"info\"", "How much it writes there."),
+    key(Daemon, "db_purge_age", "time", "\"1d\"", "How long a ban that is over is remembered."),
+    key(Daemon, "plugin_dir", "absolute path", "\"/usr/lib/stockade/plugins\"", "Where plugin files lie whose `path` is relative. FreeBSD: `/usr/local/lib/stockade/plugins`."),
+
+    key(Firewall, "backend", "\"auto\", \"nftables\" or \"none\"", "\"auto\"", "What drops the packets; `none` leaves bans to action plugins."),
+
+    key(Defaults, "maxretry", "1 to 1000", "5", "How many failures within `findtime` lead to a ban."),
+    key(Defaults, "findtime", "time", "\"10m\"", "How long a failure counts."),
+    key(Defaults, "bantime", "time, or -1 for ever", "\"10m\"", "How long a ban lasts."),
+    key(Defaults, "maxmatches", "0 to 1000", "", "How many matched lines are kept to explain a ban; `maxretry` where it is not set."),
+    key(Defaults, "ignoreip", "list", "[\"127.0.0.0/8\", \"::1\"]", "Who is never banned: addresses, networks, host names, and `id:TEXT` for ids that are no address. A jail's own list replaces this one."),
+    key(Defaults, "ignoreself", "true or false", "true", "Whether the addresses of this host are never banned."),
+    key(Defaults, "ipv6_prefix", "32 to 128", "64", "IPv6 addresses that share this many leading bits are counted and banned together."),
+    key(Defaults, "usedns", "\"no\"", "\"no\"", "Host names in log lines are not looked up: who owns a name decides where it leads, and could have others banned."),
+    key(Defaults, "logtimezone", "\"local\", \"UTC\", \"+02:00\" or a name such as \"Europe/Berlin\"", "\"local\"", "The zone of dates in the log that name none."),
+    key(Defaults, "backend", "\"auto\", \"file\", \"journal\" or \"stdin\"", "\"auto\"", "Where lines are read from. `auto`: the journal where the jail has a `journalmatch` and the host has a journal, else the files of `logpath`."),
+    key(Defaults, "protocol", "list of \"tcp\" and \"udp\", or \"all\"", "", "The protocols that are closed to who is banned; TCP where the jail names ports, all where it does not."),
+    key(Defaults, "blocktype", "\"drop\" or \"reject\"", "\"drop\"", "What happens to packets of who is banned."),
+    key(Defaults, "actions", "list of plugins", "[]", "Action plugins that are told of bans."),
+
+    key(Jail, "enabled", "true or false", "true", "Whether the jail is in force."),
+    key(Jail, "filter", "name of a filter file, or { plugin = NAME }", "", "What recognises failures. Required."),
+    key(Jail, "logpath", "list of absolute paths", "", "Log files, with `*`, `?` and `[…]`. A file need not exist yet."),
+    key(Jail, "journalmatch", "list of lists", "", "Which entries of the journal are read: `[[\"A=1\", \"B=2\"], [\"C=3\"]]` is (A and B) or C. The filter's where it is not set."),
+    key(Jail, "port", "list of numbers, ranges and names, or \"all\"", "\"all\"", "The ports that are closed to who is banned."),
+
+    key(JailFilter, "plugin", "name of a plugin", "", "The plugin that recognises failures."),
+
+    key(Plugin, "path", "path", "", "The component file; relative to `plugin_dir`. Required."),
+    key(Plugin, "grant", "table", "", "What the plugin may do."),
+    key(Plugin, "settings", "table of texts", "", "Handed to the plugin as they are; a key in a table of its own gets the table's name and a dot in front."),
+    key(Plugin, "limits", "table", "", "Bounds that differ from the built-in ones."),
+
+    key(Grant, "log", "true or false", "false", "It may write to the daemon's log."),
+    key(Grant, "clock", "true or false", "false", "It may ask for the time."),
+    key(Grant, "kv", "true or false", "false", "It may keep keys and values."),
+    key(Grant, "http", "list of origins", "[]", "The origins that it may send requests to, such as `\"https://hooks.example.com\"`, each with a scheme and without a path."),
+
+    key(HttpGrant, "origin", "origin", "", "The same as a text. Required."),
+    key(HttpGrant, "private", "true or false", "false", "The origin may lie at an address of a private network or of this host."),
+
+    key(Limits, "memory", "size", "", "Memory of one instance, from \"1MiB\" to \"256MiB\"."),
+    key(Limits, "deadline", "time", "", "CPU time of one call, from 1 to 10 seconds."),
+
+    key(Filter, "description", "text", "", "What the filter recognises, for people."),
+    key(Filter, "prefregex", "pattern", "", "What every line must match first, with `<F-CONTENT>` around what `failregex` looks at."),
+    key(Filter, "failregex", "list of patterns", "", "What a failure looks like; `<HOST>`, `<ADDR>` or `<F-ID>` says who it is. Required."),
+    key(Filter, "ignoreregex", "list of patterns", "[]", "Lines that are no failures although a `failregex` matches."),
+    key(Filter, "journalmatch", "list of lists", "[]", "Which entries of the journal are read, for jails that do not say it themselves."),
+    key(Filter, "datepattern", "\"default\" or \"none\"", "\"default\"", "How the date of a line is found; `none`: it has no date, and the time of reading counts."),
+];
+
+/// The keys that may stand in a table.
+pub(crate) fn keys_of(section: Section) -> impl Iterator<Item = &'static str> {
+    let own =
+        move |key: &&Key| key.section == section || (section == Jail && key.section == Defaults);
+    KEYS.iter().filter(own).map(|key| key.name)
+}
+
+/// Keys that people know from elsewhere, and what they write here instead.
+#[rustfmt::skip]
+const FOREIGN: &[(Section, &str, &str)] = &[
+    (Root, "jail", "a jail is written [jails.NAME]"),
+    (Root, "DEFAULT", "what holds for all jails is written [defaults]"),
+    (Root, "default", "what holds for all jails is written [defaults]"),
+    (Root, "filters", "a filter is a file of its own: filters/NAME.toml"),
+    (Root, "Definition", "a filter is a file of its own: filters/NAME.toml"),
+    (Root, "actions", "actions are plugins: [plugins.NAME], and actions = [\"NAME\"] in the jail"),
+    (Jail, "jails", "this file holds the body of one jail: leave the header [jails.NAME] out"),
+    (Jail, "defaults", "[defaults] belongs in stockade.toml"),
+    (Jail, "plugins", "[plugins.NAME] belongs in stockade.toml"),
+    (Jail, "action", "the firewall needs no action; plugins are named in actions = [\"NAME\"]"),
+    (Jail, "banaction", "the firewall is chosen once: backend in [firewall]"),
+    (Jail, "failregex", "patterns belong in a filter file: filters/NAME.toml"),
+    (Jail, "ignoreregex", "patterns belong in a filter file: filters/NAME.toml"),
+    (Jail, "prefregex", "patterns belong in a filter file: filters/NAME.toml"),
+    (Jail, "datepattern", "how dates are found belongs in the filter file: filters/NAME.toml"),
+    (Jail, "logencoding", "leave it out: logs are read as bytes, whatever their encoding"),
+    (Jail, "skip_if_nologs", "leave it out: a log file need not exist yet"),
+    (Jail, "mode", "a mode is a filter of its own: filters/NAME.toml"),
+    (Jail, "settings", "settings belong to the plugin: [plugins.NAME.settings]"),
+    (Defaults, "banaction", "the firewall is chosen once: backend in [firewall]"),
+    (Defaults, "enabled", "each jail says for itself whether it is enabled"),
+    (Defaults, "logencoding", "leave it out: logs are read as bytes, whatever their encoding"),
+    (Firewall, "blocktype", "'blocktype' belongs in [defaults] or in a jail"),
+    (Firewall, "banaction", "the firewall is chosen with backend"),
+    (Daemon, "pidfile", "leave it out: the control socket says whether the daemon runs"),
+    (Daemon, "dbfile", "the database lies in state_dir"),
+    (Plugin, "http", "what a plugin may do stands in [plugins.NAME.grant]"),
+    (Plugin, "log", "what a plugin may do stands in [plugins.NAME.grant]"),
+    (Plugin, "url", "what the plugin is told stands in [plugins.NAME.settings]"),
+    (Filter, "Definition", "this file needs no header: leave [Definition] out"),
+    (Filter, "maxlines", "each line is judged for itself: leave it out"),
+];
+
+/// What to do instead of a key that is known from elsewhere.
+pub(crate) fn foreign(section: Section, name: &str) -> Option<&'static str> {
+    FOREIGN
+        .iter()
+        .find(|(of, key, _)| *of == section && *key == name)
+        .map(|(_, _, hint)| *hint)
+}
+
+/// The table in which `name` would be known, where it is another one.
+pub(crate) fn hint_for_section(section: Section, name: &str) -> Option<String> {
+    if section == Grant {
+        return Some("a plugin can be granted log, clock, kv and http".to_owned());
+    }
+    if section == Root && crate::words::is_name(name) && keys_elsewhere(name).is_none() {
+        return Some(format!("a jail is written [jails.{name}]"));
+    }
+    let other = keys_elsewhere(name)?;
+    Some(format!("{} belongs in {}", quoted(name), other.title()))
+}
+
+fn keys_elsewhere(name: &str) -> Option<Section> {
+    KEYS.iter()
+        .find(|key| key.name == name)
+        .map(|key| key.section)
+}
+
+/// The reference of all settings as Markdown, for the book and for `--help`.
+#[must_use]
+pub fn settings_reference() -> String {
+    let mut text = String::from("# Settings\n");
+    let mut section = None;
+    for key in KEYS {
+        if section != Some(key.section) {
+            section = Some(key.section);
+            let heading = key.section.heading();
+            text.push_str(&format!("\n## {heading}\n\n"));
+            text.push_str("| key | holds | default | meaning |\n|---|---|---|---|\n");
+        }
+        let default = match key.default {
+            "" => String::new(),
+            default => format!("`{default}`"),
+        };
+        let Key {
+            name, form, doc, ..
+        } = key;
+        text.push_str(&format!("| `{name}` | {form} | {default} | {doc} |\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_key_is_listed_twice() {
+        let mut seen = BTreeSet::new();
+        for key in KEYS {
+            assert!(seen.insert((key.section, key.name)), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_key_from_elsewhere_is_not_one_of_ours() {
+        for (section, name, _) in FOREIGN {
+            assert!(keys_of(*section).all(|key| key != *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_printed_reference_holds_every_key_in_one_row() {
+        let text = settings_reference();
+        for key in KEYS {
+            assert!(
+                text.contains(&format!("| `{}` |", key.name)),
+                "{}",
+                key.name
+            );
+        }
+        let rows = text.lines().filter(|line| line.starts_with('|'));
+        for row in rows {
+            assert_eq!(
+                row.matches(" | ").count(),
+                if row.starts_with("|--") { 0 } else { 3 },
+                "{row}"
+            );
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `filters/NAME.toml`: patterns, which are not compiled here.
+
+use crate::diagnostic::quoted;
+use crate::reading::{self, Found, Keys, Reading};
+use crate::reference::Section;
+use crate::settings::{DatePattern, FilterSettings};
+use crate::source::{Located, Origin};
+use crate::tree::{Node, Table, Value};
+use crate::words::check_journal_match;
+
+/// The most patterns of one kind in one filter; fail2ban's largest has fewer than 60.
+const PATTERNS_MAX: usize = 1_000;
+
+/// The longest pattern, in bytes. Fail2ban's longest after expansion has about 3 KB.
+const PATTERN_BYTES_MAX: usize = 16 * 1024;
+
+/// The most alternatives of a `journalmatch` and the most conditions of one: each becomes an
+/// argument of `journalctl`.
+const JOURNAL_MATCHES_MAX: usize = 64;
+
+/// Reads the body of a filter; `place` is its file. `None` where nothing useful is left.
+pub(crate) fn filter(
+    name: &str,
+    table: Table,
+    place: Origin,
+    reading: &mut Reading,
+) -> Option<FilterSettings> {
+    let mut keys = Keys::new(Section::Filter, table, reading);
+    let description = keys.get("description", |reading, found| {
+        reading::text_of(reading, found.name, &found.node).map(|text| text.value)
+    });
+    let prefregex = keys.get("prefregex", |reading, found| {
+        pattern(reading, found.name, &found.node)
+    });
+    let failregex = keys.get("failregex", patterns);
+    let filter = FilterSettings {
+        name: name.to_owned(),
+        description,
+        prefregex,
+        failregex: failregex.clone().unwrap_or_default(),
+        ignoreregex: keys.get("ignoreregex", patterns).unwrap_or_default(),
+        journalmatch: keys.get("journalmatch", journalmatch).unwrap_or_default(),
+        datepattern: keys.get("datepattern", datepattern).unwrap_or_default(),
+    };
+    if failregex.is_none_or(|list| list.is_empty()) {
+        let hint = "write failregex = ['…<HOST>…']: what a failure looks like, and where the address stands";
+        let message = format!("filter '{name}' has no failregex");
+        keys.reading.missing(place, message, Some(hint.to_owned()));
+    }
+    keys.finish();
+    Some(filter)
+}
+
+fn datepattern(reading: &mut Reading, found: &Found) -> Option<DatePattern> {
+    let words = [
+        ("default", DatePattern::Default),
+        ("none", DatePattern::None),
+    ];
+    reading::one_of(reading, found.name, &found.node, &words)
+}
+
+fn patterns(reading: &mut Reading, found: &Found) -> Option<Vec<Located<String>>> {
+    reading::list(reading, found, PATTERNS_MAX, |reading, node| {
+        pattern(reading, found.name, node)
+    })
+}
+
+fn pattern(reading: &mut Reading, key: &str, node: &Node) -> Option<Located<String>> {
+    let text = reading::text_of(reading, key, node)?;
+    if text.value.len() > PATTERN_BYTES_MAX {
+        let message = format!(
+            "a pattern has at most {PATTERN_BYTES_MAX} bytes, this one has {}",
+            text.value.len()
+        );
+        reading.error(node.origin, message, None);
+        return None;
+    }
+    Some(text)
+}
+
+/// Reads `[["A=1", "B=2"], ["C=3"]]`, or one `"A=1"`.
+pub(crate) fn journalmatch(reading: &mut Reading, found: &Found) -> Option<Vec<Vec<String>>> {
+    reading::list(reading, found, JOURNAL_MATCHES_MAX, |reading, node| {
+        match (&node.value, &found.node.value) {
+            (Value::List(conditions), _) if conditions.is_empty() => {
+                let message = "an empty alternative of 'journalmatch' would match every entry";
+                reading.error(node.origin, message, None);
+                None
+            }
+            (Value::List(conditions), _) => Some(
+                conditions
+                    .iter()
+                    .take(JOURNAL_MATCHES_MAX)
+                    .filter_map(|condition| journal_condition(reading, condition))
+                    .collect(),
+            ),
+            // In a flat list it cannot be seen whether all or any of them must hold.
+            (Value::Text(_), Value::List(flat)) => {
+                if flat
+                    .first()
+                    .is_some_and(|first| first.origin == node.origin)
+                {
+                    let message = "'journalmatch' must be a list of lists";
+                    let hint = "[[\"A=1\", \"B=2\"]] is A and B, [[\"A=1\"], [\"B=2\"]] is A or B";
+                    reading.error(node.origin, message, Some(hint.to_owned()));
+                }
+                None
+            }
+            _ => journal_condition(reading, node).map(|condition| vec![condition]),
+        }
+    })
+}
+
+fn journal_condition(reading: &mut Reading, node: &Node) -> Option<String> {
+    let text = reading::word_of(reading, "journalmatch", node)?.value;
+    if let Err(problem) = check_journal_match(&text) {
+        let hint = text.contains([' ', '+']).then(|| {
+            "[[\"A=1\", \"B=2\"]] is A and B, [[\"A=1\"], [\"B=2\"]] is A or B".to_owned()
+        });
+        reading.error(
+            node.origin,
+            format!("{problem}, found {}", quoted(&text)),
+            hint,
+        );
+        return None;
+    }
+    Some(text)
+}

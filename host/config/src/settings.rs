@@ -1,0 +1,273 @@
+//! The checked settings: every value has its type, is in its range, and names only what exists.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stockade_core::{BanTime, JailName, PluginName};
+
+use crate::network::{HttpOrigin, IgnoreEntry, Ports, Protocol};
+use crate::source::{Located, Origin};
+
+/// Everything that the daemon must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `[daemon]`
+    pub daemon: DaemonSettings,
+    /// `[firewall]`
+    pub firewall: FirewallSettings,
+    /// `[plugins.NAME]`, used or not.
+    pub plugins: BTreeMap<PluginName, PluginSettings>,
+    /// Every filter file, used or not, by name.
+    pub filters: BTreeMap<String, Arc<FilterSettings>>,
+    /// The jails that are enabled, by name. All that they refer to exists.
+    pub jails: Vec<JailSettings>,
+    /// The jails that are not enabled.
+    pub disabled: Vec<JailName>,
+}
+
+/// `[daemon]`: the process itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Where bans, checkpoints and compiled plugins are kept.
+    pub state_dir: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// The group that may use the socket beside root.
+    pub socket_group: Option<Located<String>>,
+    /// Where the daemon writes its own log.
+    pub log_target: LogTarget,
+    /// How much it writes there.
+    pub log_level: LogLevel,
+    /// How long a ban that is over is remembered.
+    pub db_purge_age: Duration,
+    /// Where plugin files are found whose path is relative.
+    pub plugin_dir: PathBuf,
+}
+
+/// Where the daemon writes its own log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard error.
+    Stderr,
+    /// The systemd journal.
+    Journal,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// How much the daemon writes to its own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What the operator must act on.
+    Error,
+    /// And what is odd, but lost nothing.
+    Warn,
+    /// And bans, unbans and failures found.
+    Info,
+    /// And what helps to find a mistake.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+/// `[firewall]`: what drops the packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirewallSettings {
+    /// The kind of firewall.
+    pub backend: FirewallBackend,
+    /// Where it was chosen; `None` for the default.
+    pub origin: Option<Origin>,
+}
+
+/// The kind of firewall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirewallBackend {
+    /// The best one that this host has.
+    Auto,
+    /// nftables, by netlink.
+    Nftables,
+    /// None: bans are decided, kept and handed to action plugins only.
+    None,
+}
+
+/// `[plugins.NAME]`: a WebAssembly component and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginSettings {
+    /// Its file, absolute.
+    pub path: PathBuf,
+    /// Where the path is written, or the plugin's name where it is not.
+    pub origin: Origin,
+    /// What it may do.
+    pub grant: Grants,
+    /// Texts that are handed to it as they are.
+    pub settings: BTreeMap<String, String>,
+    /// Its bounds.
+    pub limits: PluginLimits,
+}
+
+/// `[plugins.NAME.grant]`: the host's abilities that a plugin may use. Nothing is granted by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// It may write to the daemon's log.
+    pub log: bool,
+    /// It may ask for the time.
+    pub clock: bool,
+    /// It may keep keys and values.
+    pub kv: bool,
+    /// The origins that it may send HTTP requests to.
+    pub http: Vec<HttpGrant>,
+}
+
+/// One origin that a plugin may send HTTP requests to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpGrant {
+    /// Scheme, host and port.
+    pub origin: HttpOrigin,
+    /// It may lie at an address of a private network or of this host.
+    pub private: bool,
+}
+
+/// `[plugins.NAME.limits]`: bounds that differ from the plugin host's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Linear memory, in bytes.
+    pub memory: Option<u64>,
+    /// CPU time of one call, waiting for others not counted.
+    pub deadline: Option<Duration>,
+}
+
+/// `filters/NAME.toml`: patterns that recognise failures. They are not compiled here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterSettings {
+    /// The name of the file, without `.toml`.
+    pub name: String,
+    /// What it recognises, for people.
+    pub description: Option<String>,
+    /// What every line must match first, with `<F-CONTENT>` around what the others look at.
+    pub prefregex: Option<Located<String>>,
+    /// Patterns of failures, at least one.
+    pub failregex: Vec<Located<String>>,
+    /// Patterns of lines that are no failures although a failregex matches.
+    pub ignoreregex: Vec<Located<String>>,
+    /// Where in the journal its lines are found; for jails that do not say it themselves.
+    pub journalmatch: Vec<Vec<String>>,
+    /// How the date of a line is found.
+    pub datepattern: DatePattern,
+}
+
+/// How the date of a line is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DatePattern {
+    /// By trying the formats that stockade knows.
+    #[default]
+    Default,
+    /// Not at all: lines carry no date, and the time of reading counts.
+    None,
+}
+
+/// `[jails.NAME]`: a service that is protected, with its rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JailSettings {
+    /// Its name.
+    pub name: JailName,
+    /// Where it is defined.
+    pub origin: Origin,
+    /// What recognises failures.
+    pub filter: FilterChoice,
+    /// Files, with `*`, `?` and `[…]`; absolute.
+    pub logpath: Vec<Located<String>>,
+    /// Alternatives, of each of which all `FIELD=value` must hold; the filter's where the jail
+    /// has none.
+    pub journalmatch: Vec<Vec<String>>,
+    /// The ports that are closed to who is banned.
+    pub port: Ports,
+    /// The protocols that are closed to who is banned; empty means all. TCP where the jail names
+    /// ports but no protocol, all where it names neither.
+    pub protocol: Vec<Protocol>,
+    /// What may differ from jail to jail but is mostly set for all.
+    pub rules: JailRules,
+}
+
+/// What recognises the failures of a jail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterChoice {
+    /// Patterns.
+    Plain(Arc<FilterSettings>),
+    /// A plugin, which is one of [`Settings::plugins`].
+    Plugin(PluginName),
+}
+
+/// What `[defaults]` sets for all jails and each jail may set for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JailRules {
+    /// How many failures within `findtime` lead to a ban.
+    pub maxretry: NonZeroU32,
+    /// How long a failure counts.
+    pub findtime: Duration,
+    /// How long a ban lasts.
+    pub bantime: BanTime,
+    /// How many matched lines are kept to explain a ban.
+    pub maxmatches: u32,
+    /// Who is never banned.
+    pub ignoreip: Vec<IgnoreEntry>,
+    /// Whether the addresses of this host are never banned.
+    pub ignoreself: bool,
+    /// IPv6 addresses that share this many leading bits are counted and banned together.
+    pub ipv6_prefix: u8,
+    /// Whether host names in log lines are looked up.
+    pub usedns: UseDns,
+    /// The zone of dates that name none.
+    pub logtimezone: LogZone,
+    /// Where lines are read from.
+    pub backend: LogBackend,
+    /// What happens to packets of who is banned.
+    pub blocktype: BlockType,
+    /// Action plugins that are told of bans; all are in [`Settings::plugins`].
+    pub actions: Vec<PluginName>,
+}
+
+/// Whether host names in log lines are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseDns {
+    /// Never: who owns a name decides where it leads, and could have others banned.
+    No,
+}
+
+/// The zone of dates in a log that name none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogZone {
+    /// The zone of this host.
+    Local,
+    /// Universal time.
+    Utc,
+    /// A fixed offset, in seconds east of Greenwich.
+    Offset(i32),
+    /// A name of the zone database, such as `Europe/Berlin`; not looked up yet.
+    Named(Located<String>),
+}
+
+/// Where a jail's lines are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogBackend {
+    /// The journal where the jail has a `journalmatch` and this host has a journal, else the
+    /// files of `logpath`.
+    Auto,
+    /// The files of `logpath`.
+    File,
+    /// The systemd journal, with `journalmatch`.
+    Journal,
+    /// Standard input.
+    Stdin,
+}
+
+/// What happens to packets of who is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockType {
+    /// They vanish.
+    Drop,
+    /// They are answered: TCP with a reset, the rest with ICMP "port unreachable".
+    Reject,
+}

@@ -1,0 +1,151 @@
+//! What a client can ask.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use stockade_core::JailName;
+
+/// A request. A field that is not known is refused: an `unban` whose `jail` is misspelt must not lift
+/// bans in every jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum ControlRequest {
+    /// Is the daemon there?
+    Ping {},
+    /// Which stockade is it?
+    Version {},
+    /// How is everything?
+    Status {
+        /// Only this jail.
+        #[serde(default, with = "optional_jail")]
+        jail: Option<JailName>,
+    },
+    /// Who is banned?
+    Banned {
+        /// Only in this jail.
+        #[serde(default, with = "optional_jail")]
+        jail: Option<JailName>,
+    },
+    /// Ban these now, for the jail's bantime.
+    Ban {
+        /// The jail that bans.
+        #[serde(with = "jail")]
+        jail: JailName,
+        /// Addresses and networks. Each has a result of its own, so one that is neither does not
+        /// spoil the others.
+        ids: Vec<String>,
+    },
+    /// Lift bans.
+    Unban(UnbanRequest),
+    /// Read the configuration again and apply what changed.
+    Reload {},
+    /// End the daemon.
+    Stop {
+        /// Also take all bans out of the firewall. Otherwise they stay until their time is over.
+        #[serde(default)]
+        flush: bool,
+    },
+}
+
+impl ControlRequest {
+    /// The words of `command`, in the order of the variants.
+    pub const COMMANDS: [&str; 8] = [
+        "ping", "version", "status", "banned", "ban", "unban", "reload", "stop",
+    ];
+}
+
+/// Whose bans to lift, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "UnbanWire", into = "UnbanWire")]
+pub struct UnbanRequest {
+    /// Only in this jail; `None` for all.
+    pub jail: Option<JailName>,
+    /// Whose.
+    pub whom: UnbanWhom,
+}
+
+/// Whose bans to lift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnbanWhom {
+    /// These addresses and networks: `"ids": [...]`.
+    Ids(Vec<String>),
+    /// Everybody's: `"all": true`.
+    All,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnbanWire {
+    #[serde(default, with = "optional_jail")]
+    jail: Option<JailName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ids: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    all: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl TryFrom<UnbanWire> for UnbanRequest {
+    type Error = &'static str;
+
+    fn try_from(wire: UnbanWire) -> Result<Self, Self::Error> {
+        let whom = match (wire.ids, wire.all) {
+            (Some(ids), false) => UnbanWhom::Ids(ids),
+            (None, true) => UnbanWhom::All,
+            (Some(_), true) => return Err("'unban' takes either 'ids' or 'all', not both"),
+            (None, false) => return Err("'unban' needs 'ids' or 'all'"),
+        };
+        let jail = wire.jail;
+        Ok(Self { jail, whom })
+    }
+}
+
+impl From<UnbanRequest> for UnbanWire {
+    fn from(request: UnbanRequest) -> Self {
+        let (ids, all) = match request.whom {
+            UnbanWhom::Ids(ids) => (Some(ids), false),
+            UnbanWhom::All => (None, true),
+        };
+        let jail = request.jail;
+        Self { jail, ids, all }
+    }
+}
+
+mod jail {
+    use super::{Deserialize, Deserializer, JailName, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(name: &JailName, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(name.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<JailName, D::Error> {
+        let text = String::deserialize(from)?;
+        JailName::try_new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+mod optional_jail {
+    use super::{Deserialize, Deserializer, JailName, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(
+        name: &Option<JailName>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        name.as_ref().map(JailName::as_str).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<JailName>, D::Error> {
+        let text: Option<String> = Option::deserialize(from)?;
+        text.map(|text| JailName::try_new(&text).map_err(serde::de::Error::custom))
+            .transpose()
+    }
+}

@@ -1,0 +1,226 @@
+//! The answer to `status`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Time;
+
+/// How everything is. With a jail in the request, `jails` has only that one, and `sources` and
+/// `plugins` only what it uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusReply {
+    /// Of stockade.
+    pub version: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// When it began.
+    pub started_at: Time,
+    /// Seconds since then, not counting while the machine slept.
+    pub uptime_s: u64,
+    /// What makes attackers' packets disappear.
+    pub firewall: FirewallStatus,
+    /// What survives a restart.
+    pub store: StoreStatus,
+    /// Where lines come from.
+    pub sources: Vec<SourceStatus>,
+    /// Who decides.
+    pub jails: Vec<JailStatus>,
+    /// Who helps.
+    pub plugins: Vec<PluginStatus>,
+}
+
+/// How a part of the daemon is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// All is well.
+    Ok,
+    /// It waits for something outside, such as a log that does not exist yet.
+    Waiting,
+    /// It does its work in part, or tries again; `message` says what is wrong.
+    Degraded,
+    /// It does not do its work; `message` says why.
+    Failed,
+    /// A word of a newer daemon.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// The firewall.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FirewallStatus {
+    /// Such as `nftables`.
+    pub backend: String,
+    /// How it is.
+    pub state: State,
+    /// What is wrong with it.
+    pub message: Option<String>,
+    /// Bans are decided and reported, but the firewall is not changed.
+    pub dry_run: bool,
+    /// Bans that the firewall has, as the kernel said when it was last asked.
+    pub bans: Option<u64>,
+}
+
+/// The database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreStatus {
+    /// Its file.
+    pub path: String,
+    /// How it is.
+    pub state: State,
+    /// What is wrong with it.
+    pub message: Option<String>,
+}
+
+/// A source of lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceStatus {
+    /// A path, `journal:<matches>` or `stdin`.
+    pub name: String,
+    /// What it is.
+    pub kind: SourceKind,
+    /// How it is.
+    pub state: State,
+    /// What is wrong with it.
+    pub message: Option<String>,
+    /// Lines read since the daemon began.
+    pub lines: u64,
+    /// Lines skipped because they were too long.
+    pub overlong: u64,
+}
+
+/// What a source is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A log file.
+    File,
+    /// The journal of systemd.
+    Journal,
+    /// Standard input.
+    Stdin,
+    /// A word of a newer daemon.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// A jail. What is counted, is counted since the daemon began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JailStatus {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: State,
+    /// What is wrong with it.
+    pub message: Option<String>,
+    /// The filter, or the plugin that is its filter.
+    pub filter: String,
+    /// Names of its sources.
+    pub sources: Vec<String>,
+    /// Names of its action plugins.
+    pub actions: Vec<String>,
+    /// Failures that lead to a ban.
+    pub maxretry: u32,
+    /// Seconds within which they must happen.
+    pub findtime_s: u64,
+    /// Seconds a ban lasts; `null` for ever.
+    pub bantime_s: Option<u64>,
+    /// Ids with at least one attempt within findtime.
+    pub currently_failing: u64,
+    /// Failures counted.
+    pub total_failed: u64,
+    /// Bans in force.
+    pub currently_banned: u64,
+    /// Bans made; restored ones are not made again.
+    pub total_banned: u64,
+    /// Failures not counted because their id is never banned.
+    pub total_ignored: u64,
+    /// Failures not counted because they were too old.
+    pub total_too_old: u64,
+    /// Failures of ids that were banned at that time.
+    pub total_while_banned: u64,
+    /// Ids forgotten because too many failed at once.
+    pub forgotten: u64,
+}
+
+impl From<&stockade_core::JailStatus> for JailStatus {
+    /// The counts; the other fields are for the daemon to fill in.
+    fn from(status: &stockade_core::JailStatus) -> Self {
+        Self {
+            name: status.name.to_string(),
+            currently_failing: wide(status.currently_failing),
+            total_failed: status.total_failed,
+            currently_banned: wide(status.currently_banned),
+            total_banned: status.total_banned,
+            total_ignored: status.total_ignored,
+            total_too_old: status.total_too_old,
+            total_while_banned: status.total_while_banned,
+            forgotten: status.forgotten,
+            ..Self::default()
+        }
+    }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// A plugin as one jail uses it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PluginStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it does.
+    pub role: PluginRole,
+    /// Jails that use it.
+    pub jails: Vec<String>,
+    /// How it is.
+    pub state: PluginState,
+    /// When its quarantine ends.
+    pub quarantined_until: Option<Time>,
+    /// Its last fault.
+    pub message: Option<String>,
+    /// Faults since the daemon began.
+    pub faults: u64,
+    /// Lines that it could not judge: poisonous ones, and all while it was quarantined.
+    pub skipped_lines: u64,
+    /// Batches or bans that wait for it.
+    pub queue: u64,
+}
+
+/// What a plugin does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginRole {
+    /// It finds failures.
+    Filter,
+    /// It is told of bans.
+    Action,
+    /// A word of a newer daemon.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// How a plugin is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginState {
+    /// It is called.
+    Running,
+    /// It failed too often and is not called until `quarantined_until`.
+    Quarantined,
+    /// It could not be loaded.
+    Failed,
+    /// A word of a newer daemon.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}

@@ -1,0 +1,331 @@
+//! The decision machine: events and the time go in, effects come out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::ignore::loopback;
+use crate::jail_state::{JailState, Turn};
+use crate::prior::PriorBans;
+use crate::{
+    Attempts, Ban, Effect, Event, FailureId, IgnoreSet, JailName, JailPolicy, JailStatus, Limits,
+    Timestamp, UnbanReason,
+};
+
+/// How far the clock may be set back without moving the times that are kept. Less than that makes a
+/// ban longer by a minute at most, which is not worth telling the firewall about every ban.
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(60);
+
+/// Decides who is banned.
+///
+/// Every method that takes `now` first does what is due by then, so its effects may begin with bans
+/// that ran out. Effects are to be carried out in their order.
+#[derive(Debug)]
+pub struct Decider {
+    limits: Limits,
+    jails: BTreeMap<JailName, JailState>,
+    own: IgnoreSet,
+    /// How often ids were banned in jails that are gone, in case they come back.
+    retired: BTreeMap<JailName, PriorBans>,
+    /// Attempts of jails that are gone, for the store to forget.
+    leftover: Vec<Attempts>,
+    /// The latest time seen since the clock was last set back.
+    latest: Option<Timestamp>,
+}
+
+impl Decider {
+    /// A machine without jails. Loopback addresses are this host's own from the beginning.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            jails: BTreeMap::new(),
+            own: IgnoreSet::new(loopback().to_vec(), Vec::new()),
+            retired: BTreeMap::new(),
+            leftover: Vec::new(),
+            latest: None,
+        }
+    }
+
+    /// Makes `jails` the jails that there are; of two with the same name the later counts.
+    ///
+    /// Kept jails keep their bans with the ends they have, and their attempts. Bans of a jail that
+    /// is gone are lifted ([`UnbanReason::JailStopped`]), and those that hit an id which is now
+    /// never banned ([`UnbanReason::Ignored`]).
+    #[must_use]
+    pub fn reload(&mut self, jails: Vec<JailPolicy>, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.advance(now);
+        let mut before = std::mem::take(&mut self.jails);
+        for policy in jails {
+            let name = policy.name.clone();
+            let known = before.remove(&name).or_else(|| self.jails.remove(&name));
+            let state = match known {
+                Some(state) => state.with_policy(policy),
+                None => JailState::new(policy, self.retired.remove(&name).unwrap_or_default()),
+            };
+            self.jails.insert(name, state);
+        }
+        for (name, mut gone) in before {
+            gone.unban_all(
+                UnbanReason::JailStopped,
+                &mut self.turn(now, &mut effects).1,
+            );
+            gone.tracked.retain(|_, _| false);
+            gone.tracked.take_changed(&name, &mut self.leftover);
+            self.retired.insert(name, gone.into_prior());
+        }
+        self.apply_ignores(now, &mut effects);
+        effects
+    }
+
+    /// Replaces the addresses of this host, for jails with `ignoreself`.
+    #[must_use]
+    pub fn set_own_addresses(&mut self, addrs: &[IpAddr], now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.advance(now);
+        let nets = addrs
+            .iter()
+            .map(|addr| IpNet::from(*addr))
+            .chain(loopback())
+            .collect();
+        let own = IgnoreSet::new(nets, Vec::new());
+        if own != self.own {
+            self.own = own;
+            self.apply_ignores(now, &mut effects);
+        }
+        effects
+    }
+
+    /// Replaces the addresses to which the names in a jail's `ignoreip` resolve.
+    ///
+    /// They stay over a reload until they are replaced.
+    #[must_use]
+    pub fn set_resolved_ignores(
+        &mut self,
+        jail: &JailName,
+        addrs: &[IpAddr],
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let mut effects = self.advance(now);
+        let (jails, mut turn) = self.turn(now, &mut effects);
+        match jails.get_mut(jail) {
+            Some(state) => {
+                state.set_resolved(IgnoreSet::from_addrs(addrs.iter().copied()), &mut turn);
+            }
+            None => effects.push(Effect::UnknownJail { jail: jail.clone() }),
+        }
+        effects
+    }
+
+    /// Takes over what an earlier run left in the store; after [`Decider::reload`] and, so that no
+    /// ban comes back that must not, after the addresses that are never banned are known.
+    ///
+    /// `prior` says how often ids were banned so far. Every ban comes out again: as
+    /// [`Effect::Restore`], or as [`Effect::Unban`] because it ran out, its jail is gone, or it
+    /// would now hit an id that is never banned.
+    #[must_use]
+    pub fn restore(
+        &mut self,
+        bans: Vec<Ban>,
+        attempts: Vec<Attempts>,
+        prior: Vec<(JailName, FailureId, u32)>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let mut effects = self.advance(now);
+        let max = self.limits.prior_bans_max;
+        for (jail, id, bancount) in prior {
+            match self.jails.get_mut(&jail) {
+                Some(state) => state.prior.raise(&id, bancount, max),
+                None => self
+                    .retired
+                    .entry(jail)
+                    .or_default()
+                    .raise(&id, bancount, max),
+            }
+        }
+        let (jails, mut turn) = self.turn(now, &mut effects);
+        for ban in bans {
+            match jails.get_mut(&ban.jail) {
+                Some(state) => state.restore_ban(ban, &mut turn),
+                None => turn.effects.push(Effect::Unban {
+                    ban,
+                    reason: UnbanReason::JailStopped,
+                }),
+            }
+        }
+        let mut unknown = Vec::new();
+        for attempts in attempts {
+            match jails.get_mut(&attempts.jail) {
+                Some(state) => state.restore_attempts(attempts, &turn),
+                None => unknown.push(Attempts {
+                    times: Vec::new(),
+                    ..attempts
+                }),
+            }
+        }
+        self.leftover.append(&mut unknown);
+        effects
+    }
+
+    /// Handles one event at the time `now`.
+    #[must_use]
+    pub fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.advance(now);
+        match event {
+            Event::Failures(failures) => {
+                let (jails, mut turn) = self.turn(now, &mut effects);
+                if let Some(state) = jails.get_mut(&failures.jail) {
+                    state.failures(&failures, &mut turn);
+                }
+            }
+            Event::Ban { jail, ids } => {
+                let (jails, mut turn) = self.turn(now, &mut effects);
+                match jails.get_mut(&jail) {
+                    Some(state) => {
+                        for id in ids {
+                            state.ban_by_operator(id.canonical(), &mut turn);
+                        }
+                    }
+                    None => effects.push(Effect::UnknownJail { jail }),
+                }
+            }
+            Event::Unban { jail, ids } => {
+                if self.knows(jail.as_ref(), &mut effects) {
+                    for id in ids {
+                        self.unban(jail.as_ref(), id.canonical(), now, &mut effects);
+                    }
+                }
+            }
+            Event::UnbanAll { jail } => {
+                if self.knows(jail.as_ref(), &mut effects) {
+                    let (jails, mut turn) = self.turn(now, &mut effects);
+                    for state in chosen(jails, jail.as_ref()) {
+                        state.unban_all(UnbanReason::Manual, &mut turn);
+                    }
+                }
+            }
+            Event::Timer => {}
+        }
+        effects
+    }
+
+    /// When [`Event::Timer`] has something to do; earlier it does nothing.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        self.jails.values().filter_map(JailState::next_wakeup).min()
+    }
+
+    /// The attempts that changed since the last call, for the store: each replaces what the store
+    /// has for its id, and empty times mean that there is nothing left. To be applied in order.
+    #[must_use]
+    pub fn take_changed_attempts(&mut self) -> Vec<Attempts> {
+        let mut changes = std::mem::take(&mut self.leftover);
+        for (name, state) in &mut self.jails {
+            state.tracked.take_changed(name, &mut changes);
+        }
+        changes
+    }
+
+    /// How the jails stand, by name.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> Vec<JailStatus> {
+        self.jails.values().map(|state| state.status(now)).collect()
+    }
+
+    /// The bans in force, jail by jail, in no particular order within one.
+    pub fn bans(&self) -> impl Iterator<Item = &Ban> {
+        self.jails.values().flat_map(|state| state.bans.iter())
+    }
+
+    /// The rules of the jails, by name.
+    pub fn policies(&self) -> impl Iterator<Item = &JailPolicy> {
+        self.jails.values().map(JailState::policy)
+    }
+
+    /// Does what is due, and follows the clock where it was set back.
+    fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let latest = self.latest.unwrap_or(now);
+        let back = latest.saturating_since(now);
+        if back > CLOCK_STEP_MAX {
+            effects.push(Effect::ClockSetBack { by: back });
+            for state in self.jails.values_mut() {
+                state.move_back(back, &mut effects);
+            }
+            self.latest = Some(now);
+        } else {
+            self.latest = Some(latest.max(now));
+        }
+        for state in self.jails.values_mut() {
+            state.advance(now, &mut effects);
+        }
+        effects
+    }
+
+    fn turn<'a>(
+        &'a mut self,
+        now: Timestamp,
+        effects: &'a mut Vec<Effect>,
+    ) -> (&'a mut BTreeMap<JailName, JailState>, Turn<'a>) {
+        let turn = Turn {
+            now,
+            own: &self.own,
+            limits: &self.limits,
+            effects,
+        };
+        (&mut self.jails, turn)
+    }
+
+    fn apply_ignores(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let (jails, mut turn) = self.turn(now, effects);
+        for state in jails.values_mut() {
+            state.apply_ignores(&mut turn);
+        }
+    }
+
+    fn knows(&self, jail: Option<&JailName>, effects: &mut Vec<Effect>) -> bool {
+        match jail {
+            Some(jail) if !self.jails.contains_key(jail) => {
+                effects.push(Effect::UnknownJail { jail: jail.clone() });
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn unban(
+        &mut self,
+        jail: Option<&JailName>,
+        id: FailureId,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (jails, mut turn) = self.turn(now, effects);
+        let mut found = false;
+        let mut covered_by = None;
+        for state in chosen(jails, jail) {
+            found |= state.unban(&id, &mut turn);
+            let wider = state.bans.wider(&id).next().map(|ban| ban.id.clone());
+            covered_by = covered_by.or(wider);
+        }
+        if !found || covered_by.is_some() {
+            effects.push(Effect::NotBanned {
+                jail: jail.cloned(),
+                id,
+                covered_by,
+            });
+        }
+    }
+}
+
+/// The state of `jail`, or of all jails.
+fn chosen<'a>(
+    jails: &'a mut BTreeMap<JailName, JailState>,
+    jail: Option<&'a JailName>,
+) -> impl Iterator<Item = &'a mut JailState> {
+    jails
+        .iter_mut()
+        .filter(move |(name, _)| jail.is_none_or(|jail| jail == *name))
+        .map(|(_, state)| state)
+}

@@ -1,0 +1,111 @@
+//! How a jail bans and unbans.
+
+use std::time::Duration;
+
+use super::{JailState, Turn, ends_later, unban};
+use crate::{Ban, Effect, FailureId, UnbanReason};
+
+/// A full jail is told this often.
+const TELL_FULL_AGAIN: Duration = Duration::from_secs(60);
+
+impl JailState {
+    /// Bans `id`, which must not be one that is never banned, for `failures`.
+    pub(super) fn ban(&mut self, id: &FailureId, failures: u32, turn: &mut Turn<'_>) {
+        let jail = self.policy.name.clone();
+        if !self.make_room(turn) {
+            let told = self.told_full.filter(|_| failures > 0);
+            if told.is_none_or(|told| turn.now >= told.saturating_add(TELL_FULL_AGAIN)) {
+                self.told_full = Some(turn.now);
+                turn.effects.push(Effect::TableFull {
+                    jail,
+                    id: id.clone(),
+                });
+            }
+            return;
+        }
+        let matches = self.tracked.remove(id).unwrap_or_default().into_lines();
+        let bancount = self.prior.count(id).saturating_add(1);
+        self.prior.raise(id, bancount, turn.limits.prior_bans_max);
+        self.totals.banned += 1;
+        let until = self.policy.bantime.length(bancount).end(turn.now);
+        let ban = Ban {
+            jail,
+            id: id.clone(),
+            at: turn.now,
+            until,
+            failures,
+            bancount,
+        };
+        self.bans.insert(ban.clone());
+        turn.effects.push(Effect::Ban { ban, matches });
+    }
+
+    /// Lifts the ban that ends soonest if there are as many as there may be. False where none ends.
+    pub(super) fn make_room(&mut self, turn: &mut Turn<'_>) -> bool {
+        while self.bans.len() >= turn.limits.bans_max.max(1) {
+            let Some(ban) = self.bans.pop_soonest() else {
+                return false;
+            };
+            turn.effects.push(unban(ban, UnbanReason::Displaced));
+        }
+        true
+    }
+
+    /// Bans `id` because an operator wants it, or moves the end of its ban further off.
+    pub(crate) fn ban_by_operator(&mut self, id: FailureId, turn: &mut Turn<'_>) {
+        let jail = self.policy.name.clone();
+        if let Some(reason) = self.ignore_reason(&id, turn.own) {
+            turn.effects.push(Effect::Refused { jail, id, reason });
+            return;
+        }
+        let bancount = self.prior.count(&id).saturating_add(1);
+        let until = self.policy.bantime.length(bancount).end(turn.now);
+        let mut covering = self.bans.get(&id).into_iter().chain(self.bans.wider(&id));
+        if let Some(ban) = covering.find(|ban| !ends_later(until, ban.until)) {
+            turn.effects.push(Effect::AlreadyBanned {
+                jail,
+                id: ban.id.clone(),
+            });
+            return;
+        }
+        drop(covering);
+        match self.bans.get(&id) {
+            Some(ban) => {
+                let ban = Ban {
+                    until,
+                    ..ban.clone()
+                };
+                self.bans.insert(ban.clone());
+                turn.effects.push(Effect::Prolong { ban });
+            }
+            None => self.ban(&id, 0, turn),
+        }
+    }
+
+    /// Lifts the ban of `id`, of the network it was counted by, and of everything inside it. False
+    /// where there was none.
+    pub(crate) fn unban(&mut self, id: &FailureId, turn: &mut Turn<'_>) -> bool {
+        let mut lifted: Vec<Ban> = match id {
+            FailureId::Subnet(net) => {
+                let inside = |id: &FailureId| id.network().is_some_and(|have| net.contains(&have));
+                self.bans.take_if(inside)
+            }
+            FailureId::Addr(_) | FailureId::Text(_) => self.bans.remove(id).into_iter().collect(),
+        };
+        lifted.extend(self.network_of(id).and_then(|net| self.bans.remove(&net)));
+        let found = !lifted.is_empty();
+        turn.effects.extend(
+            lifted
+                .into_iter()
+                .map(|ban| unban(ban, UnbanReason::Manual)),
+        );
+        found
+    }
+
+    /// Lifts every ban.
+    pub(crate) fn unban_all(&mut self, reason: UnbanReason, turn: &mut Turn<'_>) {
+        let lifted = self.bans.take_if(|_| true);
+        turn.effects
+            .extend(lifted.into_iter().map(|ban| unban(ban, reason)));
+    }
+}

@@ -1,0 +1,112 @@
+//! What a failure means to a jail: whether it counts, for whom, and whether it makes a ban.
+
+use super::{JailState, Turn};
+use crate::ban_table::Sighting;
+use crate::policy::is_too_broad;
+use crate::tracked::{Attempt, Counting};
+use crate::{Effect, Failure, FailureId, Failures, IgnoreSet, Timestamp};
+
+/// What one batch tells only once.
+#[derive(Debug, Default)]
+struct Batch<'a> {
+    too_old: u32,
+    ignored: Option<&'a FailureId>,
+}
+
+impl JailState {
+    /// Counts the failures of one batch.
+    pub(crate) fn failures(&mut self, failures: &Failures, turn: &mut Turn<'_>) {
+        let mut batch = Batch::default();
+        for failure in failures.items.iter() {
+            self.failure(failure, failure.line.of(&failures.text), &mut batch, turn);
+        }
+        if batch.too_old > 0 {
+            self.totals.too_old += u64::from(batch.too_old);
+            let jail = self.policy.name.clone();
+            turn.effects.push(Effect::TooOld {
+                jail,
+                count: batch.too_old,
+            });
+        }
+    }
+
+    fn failure<'a>(
+        &mut self,
+        failure: &'a Failure,
+        line: &[u8],
+        batch: &mut Batch<'a>,
+        turn: &mut Turn<'_>,
+    ) {
+        let at = failure.at.min(turn.now);
+        if at < turn.now.saturating_sub(self.policy.findtime) {
+            batch.too_old = batch.too_old.saturating_add(1);
+            return;
+        }
+        // Asked before `ignore_reason` because it is the usual answer in an attack; a banned id
+        // never touches an ignored one.
+        if let Some(sighting) = self.bans.sight(&failure.id, at, turn.now) {
+            self.sighted(sighting, turn);
+            return;
+        }
+        if let Some(reason) = self.ignore_reason(&failure.id, turn.own) {
+            self.totals.ignored += 1;
+            if batch.ignored.replace(&failure.id) != Some(&failure.id) {
+                let (jail, id) = (self.policy.name.clone(), failure.id.clone());
+                turn.effects.push(Effect::Ignored { jail, id, reason });
+            }
+            return;
+        }
+        if matches!(&failure.id, FailureId::Subnet(net) if is_too_broad(net)) {
+            let (jail, id) = (self.policy.name.clone(), failure.id.clone());
+            turn.effects.push(Effect::TooBroad { jail, id });
+            return;
+        }
+        self.count(failure, at, line, turn);
+    }
+
+    fn count(&mut self, failure: &Failure, at: Timestamp, line: &[u8], turn: &mut Turn<'_>) {
+        let widened = self.widened(&failure.id, turn.own);
+        let id = widened.as_ref().unwrap_or(&failure.id);
+        let how = Counting {
+            rule: self.rule(),
+            maxmatches: self.policy.maxmatches,
+            limits: turn.limits,
+            now: turn.now,
+        };
+        let count = self.tracked.record(&Attempt { id, at, line }, &how);
+        if self.sweep_at.is_none() {
+            self.sweep_at = Some(turn.now.saturating_add(self.sweep_every()));
+        }
+        self.totals.failed += 1;
+        let jail = self.policy.name.clone();
+        turn.effects.push(Effect::Found {
+            jail,
+            id: failure.id.clone(),
+            at,
+            count,
+        });
+        if count >= self.policy.maxretry.get() {
+            self.ban(id, count, turn);
+        }
+    }
+
+    /// The network that an IPv6 address is counted by; `None` where the id is counted as it is.
+    ///
+    /// A network that holds an address which is never banned is not used: then the addresses in it
+    /// are counted one by one.
+    fn widened(&self, id: &FailureId, own: &IgnoreSet) -> Option<FailureId> {
+        self.network_of(id)
+            .filter(|net| self.ignore_reason(net, own).is_none())
+    }
+
+    /// Tells of a failure whose id is banned.
+    fn sighted(&mut self, sighting: Sighting, turn: &mut Turn<'_>) {
+        self.totals.while_banned += 1;
+        let jail = || self.policy.name.clone();
+        turn.effects.extend(match sighting {
+            Sighting::Known => None,
+            Sighting::Banned(id) => Some(Effect::AlreadyBanned { jail: jail(), id }),
+            Sighting::StillSeen(id) => Some(Effect::StillSeen { jail: jail(), id }),
+        });
+    }
+}

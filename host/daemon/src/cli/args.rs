@@ -1,0 +1,183 @@
+//! What can be typed, and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Watches logs, decides who is attacking, and makes the firewall drop them.
+#[derive(Debug, Parser)]
+#[command(name = "stockade", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo stockade run                    protect this host's ssh, with no configuration at all
+  stockade run --dry-run               decide and report, but change no firewall
+  sudo stockade status sshd            who is failing and who is banned
+  sudo stockade unban 192.0.2.1        let somebody in again, in all jails
+
+Exit codes: 0 ok, 1 refused or not found, 64 wrong usage, 69 daemon not reachable,
+70 a fault of stockade, 77 not permitted, 78 wrong configuration.";
+
+/// Arguments of every command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GlobalArgs {
+    /// Main configuration file; drop-ins, jails and filters lie beside it
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Control socket, instead of the configured one
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print one JSON object instead of text (docs/control-protocol.md)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon in the foreground
+    #[command(after_help = "\
+Examples:
+  sudo stockade run
+  sudo stockade run --config /etc/stockade/stockade.toml
+  stockade run --dry-run --state-dir /tmp/stockade
+
+SIGTERM and SIGINT stop it and leave the bans in the kernel; SIGHUP reloads; SIGUSR1 reopens the
+log file.")]
+    Run(RunArgs),
+    /// Check the configuration and report every error in it
+    #[command(after_help = "\
+Examples:
+  stockade check
+  stockade check --config ./stockade.toml --json
+
+Exits with 78 where there is an error.")]
+    Check,
+    /// Show the jails, or one of them
+    #[command(
+        after_help = "Examples:\n  stockade status\n  stockade status sshd\n  stockade status --json"
+    )]
+    Status {
+        /// Only this jail, with its banned addresses
+        jail: Option<String>,
+    },
+    /// List who is banned
+    #[command(
+        after_help = "Examples:\n  stockade banned\n  stockade banned sshd\n  stockade banned --json | jq '.bans[].id'"
+    )]
+    Banned {
+        /// Only this jail
+        jail: Option<String>,
+    },
+    /// Ban addresses or networks in a jail
+    #[command(
+        after_help = "Examples:\n  stockade ban sshd 192.0.2.1\n  stockade ban sshd 198.51.100.0/24 2001:db8::/64"
+    )]
+    Ban {
+        /// The jail that bans
+        jail: String,
+        /// Addresses or networks
+        #[arg(required = true, value_name = "IP")]
+        ips: Vec<String>,
+    },
+    /// Lift bans
+    #[command(
+        after_help = "Examples:\n  stockade unban 192.0.2.1\n  stockade unban --jail sshd 192.0.2.1\n  stockade unban --all"
+    )]
+    Unban {
+        /// Only in this jail
+        #[arg(long)]
+        jail: Option<String>,
+        /// Lift every ban
+        #[arg(long, conflicts_with = "ips")]
+        all: bool,
+        /// Addresses or networks
+        #[arg(required_unless_present = "all", value_name = "IP")]
+        ips: Vec<String>,
+    },
+    /// Read the configuration again and apply what changed
+    #[command(after_help = "\
+Examples:
+  sudo stockade reload
+  stockade check && sudo stockade reload
+
+A configuration with an error is refused, and the old one stays in force.")]
+    Reload,
+    /// Stop the daemon; bans stay in the kernel unless --flush is given
+    #[command(after_help = "Examples:\n  stockade stop\n  stockade stop --flush")]
+    Stop {
+        /// Clear the firewall too; bans that have not run out come back at the next start
+        #[arg(long)]
+        flush: bool,
+    },
+    /// Tell whether the daemon answers
+    #[command(after_help = "Examples:\n  stockade ping\n  stockade ping || sudo stockade run")]
+    Ping,
+    /// Try a filter on a log: what matches, what is missed, and why
+    #[command(after_help = "\
+Examples:
+  stockade regex sshd /var/log/auth.log
+  stockade regex sshd 'Nov 23 05:54:13 host sshd[7]: Invalid user admin from 192.0.2.1 port 4711'
+  stockade regex ./myapp.toml app.log --print-missed
+  stockade regex 'login failed from <HOST>$' app.log
+  stockade regex ./myapp.wasm app.log
+
+Exits with 1 where nothing matched.")]
+    Regex(RegexArgs),
+    /// Look into plugins
+    #[command(after_help = "Examples:\n  stockade plugin inspect sshd.wasm")]
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
+    /// Compile a component: standard input to standard output; the daemon calls this on itself
+    #[command(hide = true)]
+    PluginCompile,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    /// Decide and report, but change no firewall and keep no state
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where state is kept, instead of the configured directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RegexArgs {
+    /// A filter's name, a .toml or .wasm file, or a failregex
+    pub(crate) filter: String,
+    /// A log file, `-` for standard input, or one line
+    pub(crate) log: String,
+    /// Show the lines that matched
+    #[arg(long)]
+    pub(crate) print_matched: bool,
+    /// Show the lines that did not match; without it only when they are few
+    #[arg(long)]
+    pub(crate) print_missed: bool,
+    /// Show the lines that an ignoreregex took out
+    #[arg(long)]
+    pub(crate) print_ignored: bool,
+    /// A setting for a filter plugin; may be repeated
+    #[arg(long = "setting", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Show what a component is, what it asks for, and what would have to be granted
+    #[command(
+        after_help = "Examples:\n  stockade plugin inspect sshd.wasm\n  stockade plugin inspect sshd.wasm --json"
+    )]
+    Inspect {
+        /// The component
+        file: PathBuf,
+    },
+}

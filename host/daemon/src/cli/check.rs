@@ -1,0 +1,95 @@
+//! `stockade check`: is the configuration right, and if not, everything that is wrong with it.
+
+use stockade_config::{Diagnostic, Severity};
+use stockade_control::ExitCode;
+
+use super::args::GlobalArgs;
+use super::{Failure, print, print_json};
+use crate::setup;
+
+/// Checks the configuration; exit code 78 where it cannot be used.
+pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
+    let (found, jails) = match setup::read(global.config.as_deref()) {
+        Ok(setup) if !setup.broken.is_empty() => (
+            setup
+                .warnings
+                .into_iter()
+                .chain(setup.broken.into_iter().map(|(_, why)| why))
+                .collect(),
+            None,
+        ),
+        Ok(setup) => {
+            let names = setup
+                .jails
+                .iter()
+                .map(|jail| jail.settings.name.to_string())
+                .collect();
+            (setup.warnings, Some(names))
+        }
+        Err(found) => (found, None::<Vec<String>>),
+    };
+    let wrong = jails.is_none();
+    if global.json {
+        print_json(&serde_json::json!({
+            "ok": !wrong,
+            "jails": jails.unwrap_or_default(),
+            "diagnostics": wire(&found),
+        }));
+    } else {
+        tell(&found);
+        match jails {
+            Some(jails) if jails.is_empty() => print("configuration ok, but no jail is enabled\n"),
+            Some(jails) => print(&format!(
+                "configuration ok, enabled jails: {}\n",
+                jails.join(", ")
+            )),
+            None => {
+                let errors = found
+                    .iter()
+                    .filter(|diagnostic| diagnostic.is_error())
+                    .count();
+                eprintln!(
+                    "stockade: {errors} {} in the configuration",
+                    if errors == 1 { "error" } else { "errors" }
+                );
+            }
+        }
+    }
+    Ok(if wrong {
+        ExitCode::Config
+    } else {
+        ExitCode::Ok
+    })
+}
+
+/// Diagnostics on standard error.
+pub(crate) fn tell(found: &[Diagnostic]) {
+    for diagnostic in found {
+        eprintln!("{}", diagnostic.render());
+    }
+}
+
+/// Diagnostics as they go over the control socket.
+pub(crate) fn wire(found: &[Diagnostic]) -> Vec<stockade_control::Diagnostic> {
+    let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let one = |diagnostic: &Diagnostic| stockade_control::Diagnostic {
+        severity: match diagnostic.severity {
+            Severity::Error => stockade_control::Severity::Error,
+            Severity::Warning => stockade_control::Severity::Warning,
+        },
+        path: diagnostic.path.clone(),
+        line: diagnostic.position.map(|position| wide(position.line)),
+        column: diagnostic.position.map(|position| wide(position.col)),
+        message: diagnostic.message.clone(),
+        hint: diagnostic.hint.clone(),
+        excerpt: diagnostic
+            .excerpt
+            .as_ref()
+            .map(|excerpt| stockade_control::Excerpt {
+                text: excerpt.text.clone(),
+                mark_start: wide(excerpt.mark_start),
+                mark_len: wide(excerpt.mark_len),
+            }),
+    };
+    found.iter().map(one).collect()
+}

@@ -1,0 +1,254 @@
+//! Replies of the daemon as text for people.
+
+use stockade_control::{
+    BanEntry, BannedReply, ControlReply, Diagnostic, ItemResult, Outcome, PluginState, ReloadReply,
+    State, StatusReply, Time,
+};
+
+use super::table::Table;
+
+/// A reply as text. `in_detail` shows everything of the jails in a status.
+pub(super) fn reply(reply: &ControlReply, in_detail: bool) -> String {
+    match reply {
+        ControlReply::Ping {} => "pong\n".to_owned(),
+        ControlReply::Version(version) => format!("stockade {}\n", version.version),
+        ControlReply::Status(status) => self::status(status, in_detail),
+        ControlReply::Banned(banned) => self::banned(banned),
+        ControlReply::Ban(ban) => items(&ban.results),
+        ControlReply::Unban(unban) if unban.results.is_empty() => {
+            format!("{} unbanned\n", unban.unbanned)
+        }
+        ControlReply::Unban(unban) => items(&unban.results),
+        ControlReply::Reload(reload) => self::reload(reload),
+        ControlReply::Stop(stop) if stop.flushed => "stopping; the firewall is cleared, and bans that have not run out come back at the next start\n".to_owned(),
+        ControlReply::Stop(stop) => {
+            format!("stopping; {} bans stay in the firewall\n", stop.bans_left)
+        }
+        _ => String::new(),
+    }
+}
+
+fn status(status: &StatusReply, in_detail: bool) -> String {
+    let firewall = &status.firewall;
+    let mut text = format!(
+        "stockade {}, up {}, firewall {}{}: {}",
+        status.version,
+        duration(status.uptime_s),
+        firewall.backend,
+        if firewall.dry_run { " (dry run)" } else { "" },
+        word(firewall.state),
+    );
+    for message in [&firewall.message, &status.store.message]
+        .into_iter()
+        .flatten()
+    {
+        text.push_str(&format!("\n  {message}"));
+    }
+    text.push_str("\n\n");
+    text.push_str(&jails(status).to_string());
+    troubles(status, &mut text);
+    if in_detail {
+        details(status, &mut text);
+    }
+    text
+}
+
+fn jails(status: &StatusReply) -> Table {
+    let mut table = Table::new(&[
+        "JAIL", "STATE", "FILTER", "FAILING", "FAILED", "BANNED", "BANS",
+    ]);
+    for jail in &status.jails {
+        table.row([
+            jail.name.clone(),
+            word(jail.state).to_owned(),
+            jail.filter.clone(),
+            jail.currently_failing.to_string(),
+            jail.total_failed.to_string(),
+            jail.currently_banned.to_string(),
+            jail.total_banned.to_string(),
+        ]);
+    }
+    table
+}
+
+/// What is not as it should be, so that nobody has to ask in detail to learn it.
+fn troubles(status: &StatusReply, text: &mut String) {
+    for jail in &status.jails {
+        if let Some(message) = &jail.message {
+            text.push_str(&format!("\n{}: {message}\n", jail.name));
+        }
+    }
+    for source in status
+        .sources
+        .iter()
+        .filter(|source| source.state == State::Failed)
+    {
+        if let Some(message) = &source.message {
+            text.push_str(&format!("\n{}: {message}\n", source.name));
+        }
+    }
+    for plugin in status
+        .plugins
+        .iter()
+        .filter(|plugin| plugin.state != PluginState::Running)
+    {
+        let message = plugin.message.as_deref().unwrap_or("not running");
+        text.push_str(&format!("\nplugin {}: {message}\n", plugin.name));
+    }
+}
+
+fn details(status: &StatusReply, text: &mut String) {
+    for jail in &status.jails {
+        let bantime = jail
+            .bantime_s
+            .map_or_else(|| "for ever".to_owned(), duration);
+        text.push_str(&format!("\n{}\n", jail.name));
+        let limits = format!(
+            "{} failures in {}, ban {bantime}",
+            jail.maxretry,
+            duration(jail.findtime_s)
+        );
+        let mut facts = vec![("limits", limits), ("logs", jail.sources.join(", "))];
+        if !jail.actions.is_empty() {
+            facts.push(("actions", jail.actions.join(", ")));
+        }
+        facts.push(("ignored", jail.total_ignored.to_string()));
+        facts.push(("too old", jail.total_too_old.to_string()));
+        facts.push(("while banned", jail.total_while_banned.to_string()));
+        for (name, value) in facts {
+            text.push_str(&format!("  {name:<13}{value}\n"));
+        }
+    }
+    for plugin in &status.plugins {
+        text.push_str(&format!(
+            "\nplugin {}: {} faults, {} lines skipped, {} queued\n",
+            plugin.name, plugin.faults, plugin.skipped_lines, plugin.queue
+        ));
+    }
+}
+
+fn banned(banned: &BannedReply) -> String {
+    let mut table = Table::new(&[
+        "JAIL", "ID", "SINCE", "UNTIL", "FAILURES", "COUNT", "FIREWALL",
+    ]);
+    for ban in &banned.bans {
+        table.row([
+            ban.jail.clone(),
+            ban.id.clone(),
+            time(ban.at),
+            ban.until.map_or_else(|| "for ever".to_owned(), time),
+            ban.failures.to_string(),
+            ban.bancount.to_string(),
+            in_firewall(ban).to_owned(),
+        ]);
+    }
+    if table.is_empty() {
+        "nobody is banned\n".to_owned()
+    } else {
+        table.to_string()
+    }
+}
+
+fn in_firewall(ban: &BanEntry) -> &'static str {
+    match ban.in_firewall {
+        Some(true) => "yes",
+        Some(false) => "NO",
+        None => "-",
+    }
+}
+
+fn items(results: &[ItemResult]) -> String {
+    let mut text = String::new();
+    for item in results {
+        let outcome = match item.outcome {
+            Outcome::Banned => "banned",
+            Outcome::AlreadyBanned => "already banned",
+            Outcome::Ignored => "not banned",
+            Outcome::TableFull => "not banned: the jail is full",
+            Outcome::Unbanned => "unbanned",
+            Outcome::NotBanned => "was not banned",
+            Outcome::NotAnAddress => "not an address or network",
+            Outcome::Failed => "failed",
+            Outcome::Unknown => "unknown outcome",
+        };
+        let jail = item
+            .jail
+            .as_ref()
+            .map(|jail| format!("[{jail}] "))
+            .unwrap_or_default();
+        let reason = item
+            .reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        text.push_str(&format!("{jail}{} {outcome}{reason}\n", item.id));
+    }
+    text
+}
+
+fn reload(reload: &ReloadReply) -> String {
+    diagnostics(&reload.diagnostics);
+    let mut text = String::new();
+    let lists = [
+        ("added", &reload.added),
+        ("removed", &reload.removed),
+        ("changed", &reload.changed),
+    ];
+    for (word, jails) in lists.into_iter().filter(|(_, jails)| !jails.is_empty()) {
+        text.push_str(&format!("{word}: {}\n", jails.join(", ")));
+    }
+    if text.is_empty() {
+        text.push_str("no jail has changed\n");
+    }
+    for key in &reload.restart_needed {
+        text.push_str(&format!("{key} takes effect at the next start\n"));
+    }
+    text
+}
+
+/// Diagnostics go to standard error, as compilers do it.
+pub(super) fn diagnostics(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        eprint!("{}", diagnostic_text(diagnostic));
+    }
+}
+
+fn diagnostic_text(diagnostic: &Diagnostic) -> String {
+    let place = match (diagnostic.line, diagnostic.column) {
+        (Some(line), Some(column)) => format!("{}:{line}:{column}", diagnostic.path),
+        _ => diagnostic.path.clone(),
+    };
+    let mut text = format!("{place}: {}\n", diagnostic.message);
+    if let Some(excerpt) = &diagnostic.excerpt {
+        let count = |n: u64| usize::try_from(n).unwrap_or(0);
+        let (start, len) = (count(excerpt.mark_start), count(excerpt.mark_len).max(1));
+        text.push_str(&format!(
+            "  {}\n  {}{}\n",
+            excerpt.text,
+            " ".repeat(start),
+            "^".repeat(len)
+        ));
+    }
+    if let Some(hint) = &diagnostic.hint {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    text
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Waiting => "waiting",
+        State::Degraded => "degraded",
+        State::Failed => "FAILED",
+        State::Unknown => "unknown",
+    }
+}
+
+fn duration(secs: u64) -> String {
+    stockade_core::TimeWords(std::time::Duration::from_secs(secs)).to_string()
+}
+
+fn time(time: Time) -> String {
+    crate::log::Local(time.timestamp()).to_string()
+}

@@ -1,0 +1,11 @@
+//! The stockade daemon and its command line.
+
+mod cli;
+mod clock;
+mod log;
+mod run;
+mod setup;
+
+fn main() -> std::process::ExitCode {
+    cli::main().into()
+}

@@ -1,0 +1,229 @@
+//! Readers: a thread each, from the lines of a source to failures on the way to the main loop.
+
+mod judge;
+mod plan;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use stockade_core::{Checkpoint, Chunk, Failures, FileCheckpoint, SourceName};
+use stockade_detect::ScanCounts;
+use stockade_ingest::{
+    FileOptions, FileSpec, Files, Journal, JournalOptions, JournalSpec, Lines, Notice, Waker,
+};
+use tokio::sync::mpsc::Sender;
+
+pub(super) use judge::{Judge, JudgedJail};
+pub(super) use plan::{Input, ReaderPlan, plan_readers, source_names};
+
+use super::Event;
+
+/// Readers look up from waiting at least this often; a waker ends a wait at once.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// The verdict on a chunk.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// The reader.
+    pub(super) reader: String,
+    /// The source.
+    pub(super) source: SourceName,
+    /// Where the source stands after the lines of this verdict.
+    pub(super) checkpoint: Checkpoint,
+    pub(super) failures: Vec<Failures>,
+    pub(super) counts: ScanCounts,
+}
+
+/// A reader that runs.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) name: String,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    /// Asks the reader to end after the chunk it is at; [`Event::ReaderEnded`] says when it has.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Waits for the end of the thread, which must have been told by [`Event::ReaderEnded`].
+    pub(super) fn join(mut self) {
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("reader '{}' had panicked", self.name);
+        }
+    }
+}
+
+/// Whether this host has a journal with something in it.
+pub(super) fn has_journal() -> bool {
+    stockade_ingest::journal_available(&JournalOptions::default().program, &[])
+}
+
+/// Why a reader cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("cannot follow log files")]
+    Files(#[from] stockade_ingest::OpenError),
+    #[error("cannot follow the journal")]
+    Journal(#[source] io::Error),
+    #[error("cannot read standard input")]
+    Stdin(#[source] io::Error),
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Starts a reader where `resume` says that its sources were left.
+pub(super) fn start(
+    plan: ReaderPlan,
+    resume: Resume,
+    events: Sender<Event>,
+) -> Result<Reader, StartError> {
+    let ReaderPlan { name, input, judge } = plan;
+    let source = Source::open(input, resume)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let waker = source.waker();
+    let mut reading = Reading {
+        name: name.clone(),
+        source,
+        judge,
+        events,
+        stop: Arc::clone(&stop),
+    };
+    let thread = std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(move || reading.run())
+        .map_err(StartError::Thread)?;
+    Ok(Reader {
+        name,
+        stop,
+        waker,
+        thread: Some(thread),
+    })
+}
+
+/// Where an earlier run, or the configuration before a reload, has left the sources of a reader.
+#[derive(Debug, Default)]
+pub(super) struct Resume {
+    pub(super) files: Vec<FileCheckpoint>,
+    pub(super) cursor: Option<String>,
+}
+
+/// What is read.
+#[derive(Debug)]
+enum Source {
+    Files(Box<Files>),
+    Journal(Box<Journal>),
+    Stdin(Box<Lines<std::fs::File>>),
+}
+
+impl Source {
+    fn open(input: Input, resume: Resume) -> Result<Self, StartError> {
+        Ok(match input {
+            Input::Files(globs) => {
+                let specs = globs.into_iter().map(|glob| FileSpec {
+                    glob,
+                    start: stockade_ingest::Start::Head,
+                });
+                Self::Files(Box::new(Files::open(
+                    specs.collect(),
+                    resume.files,
+                    FileOptions::default(),
+                )?))
+            }
+            Input::Journal { matches, since, .. } => {
+                let spec = JournalSpec {
+                    matches,
+                    since: Some(since),
+                    ..JournalSpec::default()
+                };
+                let journal = Journal::new(spec, resume.cursor, JournalOptions::default());
+                Self::Journal(Box::new(journal.map_err(StartError::Journal)?))
+            }
+            Input::Stdin => {
+                let stdin = io::stdin()
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .map_err(StartError::Stdin)?;
+                let lines = Lines::new(
+                    stdin.into(),
+                    SourceName::new("stdin"),
+                    stockade_ingest::LINE_LEN_MAX,
+                );
+                Self::Stdin(Box::new(lines.map_err(StartError::Stdin)?))
+            }
+        })
+    }
+
+    fn waker(&self) -> Waker {
+        match self {
+            Self::Files(files) => files.waker(),
+            Self::Journal(journal) => journal.waker(),
+            Self::Stdin(lines) => lines.waker(),
+        }
+    }
+
+    /// Waits for lines; chunks come with the numbers of the globs that want them.
+    fn poll(&mut self, sink: &mut dyn FnMut(&[usize], Chunk)) -> Vec<Notice> {
+        match self {
+            Self::Files(files) => files.poll(WAIT, sink),
+            Self::Journal(journal) => journal.poll(WAIT, &mut |chunk| sink(&[0], chunk)),
+            Self::Stdin(lines) => lines.poll(WAIT, &mut |chunk| sink(&[0], chunk)),
+        }
+    }
+}
+
+struct Reading {
+    name: String,
+    source: Source,
+    judge: Judge,
+    events: Sender<Event>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reading {
+    fn run(&mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let Self {
+                name,
+                source,
+                judge,
+                events,
+                ..
+            } = self;
+            let notices = source.poll(&mut |wanted_by, chunk| {
+                let judged = judge.chunk(name, wanted_by, &chunk);
+                // The main loop is gone only when the process ends; then nothing is to be kept.
+                drop(events.blocking_send(Event::Judged(judged)));
+            });
+            for notice in notices {
+                tell(&notice);
+                drop(
+                    self.events
+                        .blocking_send(Event::Noticed(self.name.clone(), notice)),
+                );
+            }
+        }
+        drop(
+            self.events
+                .blocking_send(Event::ReaderEnded(self.name.clone())),
+        );
+    }
+}
+
+fn tell(notice: &Notice) {
+    if notice.is_warning() {
+        tracing::warn!("{notice}");
+    } else {
+        tracing::info!("{notice}");
+    }
+}

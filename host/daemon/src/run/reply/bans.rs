@@ -1,0 +1,156 @@
+//! Answers that change who is banned. They come when the firewall and the store have answered.
+
+use stockade_control::{
+    BanReply, ControlReply, ErrorKind, ItemResult, Outcome, UnbanReply, UnbanWhom,
+};
+use stockade_core::{Effect, Event, FailureId, JailName};
+use stockade_firewall::check_net;
+
+use crate::clock;
+use crate::run::main_loop::Daemon;
+
+impl Daemon {
+    pub(super) async fn ban(&mut self, jail: JailName, texts: &[String]) -> ControlReply {
+        if !self.has_jail(&jail) {
+            return ControlReply::unknown_jail(jail.as_str());
+        }
+        let mut results = Vec::new();
+        for text in texts {
+            let id = FailureId::parse(text);
+            results.push(match id.network().map(check_net) {
+                None => ItemResult::new(text, Outcome::NotAnAddress),
+                Some(Err(error)) => {
+                    ItemResult::new(text, Outcome::Failed).because(error.to_string())
+                }
+                Some(Ok(())) => self.ban_one(&jail, id),
+            });
+        }
+        self.settle().await;
+        if let Some(why) = self.not_in_force() {
+            for item in results
+                .iter_mut()
+                .filter(|item| item.outcome == Outcome::Banned)
+            {
+                *item = ItemResult::new(item.id.clone(), Outcome::Failed).because(why.clone());
+            }
+        }
+        let banned = results
+            .iter()
+            .filter(|item| item.outcome == Outcome::Banned)
+            .count();
+        ControlReply::Ban(BanReply {
+            banned: u64::try_from(banned).unwrap_or(0),
+            results,
+        })
+    }
+
+    /// Why a ban that was just made does not hold as it should.
+    fn not_in_force(&self) -> Option<String> {
+        let firewall = self
+            .engine
+            .firewall_failure()
+            .map(|why| format!("the firewall refused it: {why}"));
+        let stored = || {
+            self.engine
+                .store_failing()
+                .then(|| "it is in the firewall, but cannot be stored".to_owned())
+        };
+        firewall.or_else(stored)
+    }
+
+    fn ban_one(&mut self, jail: &JailName, id: FailureId) -> ItemResult {
+        let now = clock::now();
+        let text = id.to_string();
+        let effects = self.engine.decider.handle(
+            Event::Ban {
+                jail: jail.clone(),
+                ids: vec![id],
+            },
+            now,
+        );
+        let result = effects.iter().find_map(|effect| match effect {
+            Effect::Prolong { ban } => Some(
+                ItemResult::new(ban.id.to_string(), Outcome::AlreadyBanned)
+                    .because("its ban ends later now"),
+            ),
+            Effect::Ban { ban, .. } => Some(ItemResult::new(ban.id.to_string(), Outcome::Banned)),
+            Effect::AlreadyBanned { id, .. } => {
+                Some(ItemResult::new(id.to_string(), Outcome::AlreadyBanned))
+            }
+            Effect::Refused { id, reason, .. } => {
+                Some(ItemResult::ignored(id.to_string(), *reason))
+            }
+            Effect::TableFull { id, .. } => {
+                Some(ItemResult::new(id.to_string(), Outcome::TableFull))
+            }
+            _ => None,
+        });
+        self.engine.take_up(effects, now);
+        result.unwrap_or_else(|| ItemResult::new(text, Outcome::Failed))
+    }
+
+    pub(super) async fn unban(&mut self, jail: Option<JailName>, whom: &UnbanWhom) -> ControlReply {
+        if let Some(name) = jail.as_ref().filter(|name| !self.has_jail(name)) {
+            return ControlReply::unknown_jail(name.as_str());
+        }
+        let now = clock::now();
+        let mut results = Vec::new();
+        let mut unbanned = 0_u64;
+        match whom {
+            UnbanWhom::All => {
+                let effects = self.engine.decider.handle(Event::UnbanAll { jail }, now);
+                unbanned += count_unbans(&effects);
+                self.engine.take_up(effects, now);
+            }
+            UnbanWhom::Ids(texts) => {
+                for text in texts {
+                    let ids = vec![FailureId::parse(text)];
+                    let effects = self.engine.decider.handle(
+                        Event::Unban {
+                            jail: jail.clone(),
+                            ids,
+                        },
+                        now,
+                    );
+                    unbanned += count_unbans(&effects);
+                    results.extend(unban_results(text, &effects));
+                    self.engine.take_up(effects, now);
+                }
+            }
+        }
+        self.settle().await;
+        if let Some(why) = self.engine.firewall_failure() {
+            return ControlReply::error(
+                ErrorKind::Firewall,
+                format!("the firewall refused it: {why}"),
+            );
+        }
+        ControlReply::Unban(UnbanReply { unbanned, results })
+    }
+}
+
+fn count_unbans(effects: &[Effect]) -> u64 {
+    let unbans = effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Unban { .. }))
+        .count();
+    u64::try_from(unbans).unwrap_or(u64::MAX)
+}
+
+fn unban_results(text: &str, effects: &[Effect]) -> Vec<ItemResult> {
+    let of = |effect: &Effect| match effect {
+        Effect::Unban { ban, .. } => {
+            Some(ItemResult::new(ban.id.to_string(), Outcome::Unbanned).in_jail(ban.jail.as_str()))
+        }
+        Effect::NotBanned {
+            covered_by: Some(wider),
+            ..
+        } => Some(
+            ItemResult::new(text, Outcome::NotBanned)
+                .because(format!("{wider} is banned and holds it")),
+        ),
+        Effect::NotBanned { .. } => Some(ItemResult::new(text, Outcome::NotBanned)),
+        _ => None,
+    };
+    effects.iter().filter_map(of).collect()
+}

@@ -1,0 +1,64 @@
+//! Answers to control requests.
+
+mod bans;
+mod status;
+
+use stockade_control::{ControlReply, ControlRequest, ErrorKind, StopReply, VersionReply};
+use stockade_core::JailName;
+use tokio::sync::oneshot;
+
+use super::enforcer::Order;
+use super::main_loop::Daemon;
+use super::socket::Asked;
+
+impl Daemon {
+    /// Answers a request. A client that went away does not matter.
+    pub(super) async fn answer(&mut self, asked: Asked) {
+        let reply = match asked.request {
+            ControlRequest::Ping {} => ControlReply::Ping {},
+            ControlRequest::Version {} => {
+                ControlReply::Version(VersionReply::new(env!("CARGO_PKG_VERSION")))
+            }
+            ControlRequest::Status { jail } => self.status(jail.as_ref()).await,
+            ControlRequest::Banned { jail } => self.banned(jail.as_ref()).await,
+            ControlRequest::Ban { jail, ids } => self.ban(jail, &ids).await,
+            ControlRequest::Unban(request) => self.unban(request.jail, &request.whom).await,
+            ControlRequest::Reload {} => self.reload().await,
+            ControlRequest::Stop { flush } => self.stop_reply(flush).await,
+            _ => ControlReply::error(ErrorKind::UnknownCommand, "this command is not known here"),
+        };
+        if matches!(reply, ControlReply::Stop(_)) {
+            self.last_reply = Some(asked.written);
+        }
+        drop(asked.reply.send(reply));
+    }
+
+    fn has_jail(&self, name: &JailName) -> bool {
+        self.setup
+            .jails
+            .iter()
+            .any(|jail| jail.settings.name == *name)
+    }
+
+    async fn stop_reply(&mut self, flush: bool) -> ControlReply {
+        self.begin_stop();
+        self.drain_readers().await;
+        self.finish_turn();
+        if flush {
+            let (reply, done) = oneshot::channel();
+            self.engine.enforcer.order(Order::Teardown(reply));
+            if let Ok(Err(error)) = done.await {
+                return ControlReply::error(ErrorKind::Firewall, crate::cli::chain(&error));
+            }
+        }
+        let left = if flush {
+            0
+        } else {
+            self.engine.decider.bans().count()
+        };
+        ControlReply::Stop(StopReply {
+            flushed: flush,
+            bans_left: u64::try_from(left).unwrap_or(0),
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! Answers that only look: `status` and `banned`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use stockade_config::FilterChoice;
+use stockade_control::{
+    BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, PluginRole, PluginState,
+    PluginStatus, State, StatusReply, StoreStatus, Time,
+};
+use stockade_core::{BanTime, IpNet, JailName, Timestamp};
+use stockade_firewall::{Element, FirewallError};
+use stockade_plugins::Role;
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::run::enforcer::Order;
+use crate::run::main_loop::Daemon;
+use crate::run::reading::source_names;
+
+impl Daemon {
+    pub(super) async fn status(&mut self, only: Option<&JailName>) -> ControlReply {
+        if let Some(name) = only.filter(|name| !self.has_jail(name)) {
+            return ControlReply::unknown_jail(name.as_str());
+        }
+        let now = clock::now();
+        let bans = self
+            .in_firewall()
+            .await
+            .ok()
+            .map(|elements| u64::try_from(elements.len()).unwrap_or(0));
+        let failure = self.engine.firewall_failure().map(str::to_owned);
+        ControlReply::Status(StatusReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.parts.started_at.into(),
+            uptime_s: now.saturating_since(self.parts.started_at).as_secs(),
+            firewall: FirewallStatus {
+                backend: self.parts.backend.to_owned(),
+                state: if failure.is_some() {
+                    State::Failed
+                } else {
+                    State::Ok
+                },
+                message: failure,
+                dry_run: self.parts.dry_run,
+                bans,
+            },
+            store: self.store_status(),
+            sources: self.sources.status(),
+            jails: self.jails(only),
+            plugins: self.plugins(),
+        })
+    }
+
+    fn store_status(&self) -> StoreStatus {
+        let failing = self.engine.store_failing();
+        StoreStatus {
+            path: self
+                .engine
+                .store_path()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+            state: if failing { State::Failed } else { State::Ok },
+            message: failing
+                .then(|| "state cannot be stored; bans would not survive a crash".to_owned()),
+        }
+    }
+
+    fn jails(&self, only: Option<&JailName>) -> Vec<JailStatus> {
+        let mut jails = Vec::new();
+        for counted in self.engine.decider.status(clock::now()) {
+            let Some(jail) = self
+                .setup
+                .jails
+                .iter()
+                .find(|jail| jail.settings.name == counted.name)
+            else {
+                continue;
+            };
+            if only.is_some_and(|name| *name != counted.name) {
+                continue;
+            }
+            let settings = &jail.settings;
+            let sources = source_names(settings, self.has_journal);
+            let (state, message) = self.jail_state(&settings.name, &sources);
+            jails.push(JailStatus {
+                state,
+                message,
+                filter: match &settings.filter {
+                    FilterChoice::Plain(filter) => filter.name.clone(),
+                    FilterChoice::Plugin(name) => format!("plugin {name}"),
+                },
+                sources,
+                actions: settings
+                    .rules
+                    .actions
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+                maxretry: settings.rules.maxretry.get(),
+                findtime_s: settings.rules.findtime.as_secs(),
+                bantime_s: match settings.rules.bantime {
+                    BanTime::For(time) => Some(time.as_secs()),
+                    BanTime::Forever => None,
+                },
+                ..JailStatus::from(&counted)
+            });
+        }
+        jails
+    }
+
+    /// A jail waits while none of its logs is there.
+    fn jail_state(&self, name: &JailName, sources: &[String]) -> (State, Option<String>) {
+        if let Some(why) = self.failed.get(name) {
+            return (State::Failed, Some(why.clone()));
+        }
+        let known = self.sources.status();
+        let mut own = known
+            .iter()
+            .filter(|source| sources.contains(&source.name))
+            .peekable();
+        if own.peek().is_some() && own.all(|source| source.state == State::Waiting) {
+            return (
+                State::Waiting,
+                Some("there is no log to read yet".to_owned()),
+            );
+        }
+        (State::Ok, None)
+    }
+
+    fn plugins(&self) -> Vec<PluginStatus> {
+        let now = clock::now();
+        let monotonic = self.parts.clock.monotonic();
+        let filters = self
+            .filters
+            .iter()
+            .map(|(jail, handle)| (handle.snapshot(), vec![jail.to_string()]));
+        filters
+            .chain(self.engine.actions.status())
+            .map(|(status, jails)| {
+                let until = quarantined_until(&status, monotonic, now);
+                PluginStatus {
+                    quarantined_until: until,
+                    ..plugin(status, jails)
+                }
+            })
+            .chain(self.failed_plugins())
+            .collect()
+    }
+
+    fn failed_plugins(&self) -> impl Iterator<Item = PluginStatus> {
+        self.failed_plugins
+            .iter()
+            .map(|(name, role, why)| PluginStatus {
+                name: name.to_string(),
+                role: wire_role(*role),
+                state: PluginState::Failed,
+                message: Some(why.clone()),
+                ..PluginStatus::default()
+            })
+    }
+
+    async fn in_firewall(&mut self) -> Result<Vec<Element>, FirewallError> {
+        let (reply, listed) = oneshot::channel();
+        self.engine.enforcer.order(Order::List(reply));
+        listed.await.unwrap_or_else(|_| Ok(Vec::new()))
+    }
+
+    pub(super) async fn banned(&mut self, only: Option<&JailName>) -> ControlReply {
+        if let Some(name) = only.filter(|name| !self.has_jail(name)) {
+            return ControlReply::unknown_jail(name.as_str());
+        }
+        let held = self.in_firewall().await.ok().map(|elements| {
+            elements
+                .into_iter()
+                .map(|element| (element.jail, element.net))
+                .collect::<BTreeSet<(JailName, IpNet)>>()
+        });
+        let bans = self
+            .engine
+            .decider
+            .bans()
+            .filter(|ban| only.is_none_or(|name| *name == ban.jail));
+        let mut entries: Vec<_> = bans
+            .map(|ban| {
+                let net = ban.id.network();
+                let in_firewall = held
+                    .as_ref()
+                    .zip(net)
+                    .map(|(held, net)| held.contains(&(ban.jail.clone(), net)));
+                (
+                    (ban.jail.clone(), ban.at),
+                    BanEntry {
+                        in_firewall,
+                        ..BanEntry::from(ban)
+                    },
+                )
+            })
+            .collect();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        ControlReply::Banned(BannedReply {
+            bans: entries.into_iter().map(|(_, entry)| entry).collect(),
+        })
+    }
+}
+
+fn plugin(status: stockade_plugins::PluginStatus, jails: Vec<String>) -> PluginStatus {
+    let quarantined = matches!(status.state, stockade_plugins::State::Quarantined { .. });
+    PluginStatus {
+        name: status.name.to_string(),
+        role: wire_role(status.role),
+        jails,
+        state: if quarantined {
+            PluginState::Quarantined
+        } else {
+            PluginState::Running
+        },
+        message: status.last_fault,
+        faults: status.faults,
+        skipped_lines: status.skipped,
+        queue: u64::try_from(status.queued).unwrap_or(u64::MAX),
+        ..PluginStatus::default()
+    }
+}
+
+fn wire_role(role: Role) -> PluginRole {
+    match role {
+        Role::Filter => PluginRole::Filter,
+        Role::Action => PluginRole::Action,
+    }
+}
+
+/// When a plugin comes back from quarantine, in wall-clock time.
+fn quarantined_until(
+    status: &stockade_plugins::PluginStatus,
+    monotonic: Duration,
+    now: Timestamp,
+) -> Option<Time> {
+    match status.state {
+        stockade_plugins::State::Quarantined { until } => {
+            Some(now.saturating_add(until.saturating_sub(monotonic)).into())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,318 @@
+//! From checked settings to parts that can run: patterns compiled, plugins looked at, zones found.
+//!
+//! `check`, `run` and `reload` all come through here, so that what `check` accepts is what runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::{Offset, TimeZone};
+use stockade_config::{
+    DatePattern, Diagnostic, FilterChoice, FilterSettings, JailSettings, LogZone, Origin,
+    PluginSettings, Settings, Sources, load, read_files,
+};
+use stockade_core::PluginName;
+use stockade_detect::{Filter, FilterSource, PatternError, PatternPlace};
+use stockade_plugins::{Capability, Inspection, Role, inspect};
+
+/// A configuration of which every part is known to work.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) settings: Settings,
+    /// The enabled jails, in the order of the settings.
+    pub(crate) jails: Vec<ReadyJail>,
+    /// The components of the plugins that are used and sound.
+    pub(crate) components: BTreeMap<PluginName, Arc<[u8]>>,
+    /// What keeps plugins from being used. `check` and `reload` refuse them; a start goes on with the
+    /// jails that do not need them, since protection of the others must not depend on a file of a
+    /// stranger.
+    pub(crate) broken: Vec<(PluginName, Diagnostic)>,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// A jail whose filter is compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadyJail {
+    pub(crate) settings: JailSettings,
+    pub(crate) filter: ReadyFilter,
+    pub(crate) zone: TimeZone,
+}
+
+/// What recognises the failures of a jail.
+#[derive(Clone, Debug)]
+pub(crate) enum ReadyFilter {
+    Plain(Arc<Filter>),
+    Plugin(PluginName),
+}
+
+/// Reads and checks everything.
+///
+/// # Errors
+/// All that is wrong, in the order of the files.
+pub(crate) fn read(main: Option<&Path>) -> Result<Setup, Vec<Diagnostic>> {
+    let loaded = load(&read_files(main));
+    let mut checking = Checking {
+        sources: &loaded.sources,
+        found: loaded.diagnostics,
+        broken: Vec::new(),
+    };
+    let Some(settings) = loaded.settings else {
+        for filter in loaded.filters.values() {
+            checking.filter(filter);
+        }
+        return Err(checking.found);
+    };
+    let jails = checking.jails(&settings);
+    let components = checking.plugins(&settings);
+    let Checking {
+        found: mut warnings,
+        broken,
+        ..
+    } = checking;
+    if warnings.iter().any(Diagnostic::is_error) {
+        warnings.extend(broken.into_iter().map(|(_, why)| why));
+        return Err(warnings);
+    }
+    Ok(Setup {
+        settings,
+        jails,
+        components,
+        broken,
+        warnings,
+    })
+}
+
+struct Checking<'a> {
+    sources: &'a Sources,
+    found: Vec<Diagnostic>,
+    broken: Vec<(PluginName, Diagnostic)>,
+}
+
+impl Checking<'_> {
+    fn error(
+        &mut self,
+        at: Origin,
+        within: Option<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.found
+            .push(Diagnostic::at(self.sources, at, within, message, hint));
+    }
+
+    fn jails(&mut self, settings: &Settings) -> Vec<ReadyJail> {
+        // One filter of several jails is compiled once, and reported once.
+        let mut compiled = BTreeMap::new();
+        let mut jails = Vec::new();
+        for jail in &settings.jails {
+            let filter = match &jail.filter {
+                FilterChoice::Plugin(name) => Some(ReadyFilter::Plugin(name.clone())),
+                FilterChoice::Plain(filter) => compiled
+                    .entry(filter.name.clone())
+                    .or_insert_with(|| self.filter(filter))
+                    .clone()
+                    .map(ReadyFilter::Plain),
+            };
+            let zone = self.zone(&jail.rules.logtimezone);
+            if let (Some(filter), Some(zone)) = (filter, zone) {
+                jails.push(ReadyJail {
+                    settings: jail.clone(),
+                    filter,
+                    zone,
+                });
+            }
+        }
+        // Filters that no jail uses are checked too: who writes one runs `check` first.
+        for filter in settings
+            .filters
+            .values()
+            .filter(|filter| !compiled.contains_key(&filter.name))
+        {
+            self.filter(filter);
+        }
+        jails
+    }
+
+    fn filter(&mut self, filter: &FilterSettings) -> Option<Arc<Filter>> {
+        match compile(filter) {
+            Ok(compiled) => Some(Arc::new(compiled)),
+            Err(errors) => {
+                for error in errors {
+                    let at = place(filter, error.which);
+                    if let Some(at) = at {
+                        self.error(at, error.offset, error.message, error.hint);
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn zone(&mut self, zone: &LogZone) -> Option<TimeZone> {
+        match zone {
+            LogZone::Local => Some(TimeZone::system()),
+            LogZone::Utc => Some(TimeZone::UTC),
+            LogZone::Offset(seconds) => Offset::from_seconds(*seconds).ok().map(TimeZone::fixed),
+            LogZone::Named(name) => match TimeZone::get(&name.value) {
+                Ok(zone) => Some(zone),
+                Err(error) => {
+                    let hint = "zones are named as in /usr/share/zoneinfo, such as Europe/Berlin"
+                        .to_owned();
+                    self.error(name.origin, None, error.to_string(), Some(hint));
+                    None
+                }
+            },
+        }
+    }
+
+    /// Looks at the plugins that are used; the others may be missing.
+    fn plugins(&mut self, settings: &Settings) -> BTreeMap<PluginName, Arc<[u8]>> {
+        let mut used: BTreeMap<&PluginName, Role> = BTreeMap::new();
+        for jail in &settings.jails {
+            if let FilterChoice::Plugin(name) = &jail.filter {
+                used.insert(name, Role::Filter);
+            }
+            used.extend(jail.rules.actions.iter().map(|name| (name, Role::Action)));
+        }
+        let mut components = BTreeMap::new();
+        for (name, role) in used {
+            let Some(plugin) = settings.plugins.get(name) else {
+                continue;
+            };
+            if let Some(component) = self.plugin(name, plugin, role) {
+                components.insert(name.clone(), component);
+            }
+        }
+        components
+    }
+
+    fn plugin(
+        &mut self,
+        name: &PluginName,
+        plugin: &PluginSettings,
+        role: Role,
+    ) -> Option<Arc<[u8]>> {
+        match component(name, plugin, role) {
+            Ok(bytes) => Some(bytes),
+            Err(problems) => {
+                for (message, hint) in problems {
+                    let why = Diagnostic::at(self.sources, plugin.origin, None, message, hint);
+                    self.broken.push((name.clone(), why));
+                }
+                None
+            }
+        }
+    }
+}
+
+/// A message and, where there is one, a hint.
+type Problem = (String, Option<String>);
+
+fn component(
+    name: &PluginName,
+    plugin: &PluginSettings,
+    role: Role,
+) -> Result<Arc<[u8]>, Vec<Problem>> {
+    let path = plugin.path.display();
+    let bytes = std::fs::read(&plugin.path).map_err(|error| {
+        vec![(
+            format!("cannot read plugin '{name}' at '{path}': {error}"),
+            None,
+        )]
+    })?;
+    let inspection = inspect(&bytes)
+        .map_err(|error| vec![(format!("plugin '{name}' at '{path}': {error}"), None)])?;
+    let problems = problems(name, plugin, role, &inspection);
+    if problems.is_empty() {
+        Ok(bytes.into())
+    } else {
+        Err(problems)
+    }
+}
+
+/// What keeps a component from being used as this plugin, each with what to do about it.
+fn problems(
+    name: &PluginName,
+    plugin: &PluginSettings,
+    role: Role,
+    inspection: &Inspection,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !inspection.roles.contains(&role) {
+        let exports = inspection.exports.join(", ");
+        let message = format!(
+            "plugin '{name}' is used as {}, but exports {exports}",
+            a(role)
+        );
+        problems.push((
+            message,
+            Some(format!("{} exports {}", a(role), role.interface())),
+        ));
+    }
+    for unknown in &inspection.unknown {
+        problems.push((
+            format!("plugin '{name}' wants '{unknown}', which stockade does not have"),
+            None,
+        ));
+    }
+    for wanted in inspection
+        .wants
+        .iter()
+        .filter(|wanted| !is_granted(plugin, **wanted))
+    {
+        let message = format!(
+            "plugin '{name}' wants {}, which is not granted",
+            wanted.interface()
+        );
+        let hint = format!(
+            "if you trust it with that, write `{}` under [plugins.{name}.grant]",
+            wanted.grant()
+        );
+        problems.push((message, Some(hint)));
+    }
+    problems
+}
+
+fn a(role: Role) -> &'static str {
+    match role {
+        Role::Filter => "a filter",
+        Role::Action => "an action",
+    }
+}
+
+fn is_granted(plugin: &PluginSettings, wanted: Capability) -> bool {
+    match wanted {
+        Capability::Log => plugin.grant.log,
+        Capability::Clock => plugin.grant.clock,
+        Capability::Kv => plugin.grant.kv,
+        Capability::Http => !plugin.grant.http.is_empty(),
+    }
+}
+
+/// Compiles the patterns of a filter.
+pub(crate) fn compile(filter: &FilterSettings) -> Result<Filter, Vec<PatternError>> {
+    let text = |located: &stockade_config::Located<String>| located.value.clone();
+    Filter::compile(&FilterSource {
+        prefregex: filter.prefregex.as_ref().map(text),
+        failregex: filter.failregex.iter().map(text).collect(),
+        ignoreregex: filter.ignoreregex.iter().map(text).collect(),
+        datepattern: match filter.datepattern {
+            DatePattern::Default => stockade_detect::DatePattern::Default,
+            DatePattern::None => stockade_detect::DatePattern::None,
+        },
+    })
+}
+
+/// Where the pattern is written that an error is about.
+pub(crate) fn place(filter: &FilterSettings, which: PatternPlace) -> Option<Origin> {
+    let located = match which {
+        PatternPlace::Prefregex => filter.prefregex.as_ref(),
+        PatternPlace::Failregex(i) => filter.failregex.get(i),
+        PatternPlace::Ignoreregex(i) => filter.ignoreregex.get(i),
+        PatternPlace::PlanLiteral(_) | PatternPlace::PlanPattern(_) => None,
+    };
+    // A filter always has a failregex; its place stands for the whole where a pattern has none.
+    located
+        .or_else(|| filter.failregex.first())
+        .map(|text| text.origin)
+}

@@ -1,0 +1,84 @@
+//! What can be wrong with a pattern, said so that its author can mend it.
+
+use std::fmt;
+
+/// Which text of a filter a message is about; indexes begin at 0 and are shown from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PatternPlace {
+    /// `prefregex`.
+    Prefregex,
+    /// One of `failregex`.
+    Failregex(usize),
+    /// One of `ignoreregex`.
+    Ignoreregex(usize),
+    /// One of the literals of a plugin's plan.
+    PlanLiteral(usize),
+    /// One of the patterns of a plugin's plan.
+    PlanPattern(usize),
+}
+
+impl fmt::Display for PatternPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefregex => f.write_str("prefregex"),
+            Self::Failregex(i) => write!(f, "failregex {}", i + 1),
+            Self::Ignoreregex(i) => write!(f, "ignoreregex {}", i + 1),
+            Self::PlanLiteral(i) => write!(f, "literal {} of the plan", i + 1),
+            Self::PlanPattern(i) => write!(f, "pattern {} of the plan", i + 1),
+        }
+    }
+}
+
+/// One thing that is wrong with one pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{which}: {message}")]
+pub struct PatternError {
+    /// The pattern.
+    pub which: PatternPlace,
+    /// Byte offset in the text as its author wrote it, where the fault has a place.
+    pub offset: Option<usize>,
+    /// What is wrong; lower case, no full stop.
+    pub message: String,
+    /// What the author can do about it.
+    pub hint: Option<String>,
+}
+
+/// A [`PatternError`] before it is known which pattern it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) offset: Option<usize>,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Fault {
+    pub(crate) fn at(offset: usize, message: impl Into<String>) -> Self {
+        Self {
+            offset: Some(offset),
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn whole(message: impl Into<String>) -> Self {
+        Self {
+            offset: None,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn in_place(self, which: PatternPlace) -> PatternError {
+        PatternError {
+            which,
+            offset: self.offset,
+            message: self.message,
+            hint: self.hint,
+        }
+    }
+}

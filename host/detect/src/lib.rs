@@ -1,0 +1,40 @@
+//! Detection: from the lines of a log to failures.
+//!
+//! A [`Detector`] is given whole chunks of a log and the filters of all jails that watch it. It
+//! searches the chunk once for texts that some filter requires, and only the lines that have one are
+//! looked at further: the date is read and cut out, the patterns run, the id is read.
+//!
+//! The crate does no I/O and reads no clock; time is an argument. It trusts nothing in a line: bytes
+//! are any bytes, matching takes time linear in the line, and a line longer than [`LINE_LEN_MAX`]
+//! is skipped and counted.
+//!
+//! **Invariant:** the prefilter and the short cuts around captures never change a result; property
+//! tests compare with and without.
+
+mod address;
+mod automaton;
+mod dates;
+mod detector;
+mod error;
+mod explain;
+mod filter;
+mod lines;
+mod literals;
+mod pattern;
+mod plan;
+mod prefilter;
+mod shape;
+mod subject;
+mod tags;
+
+pub use detector::{
+    AMBIGUOUS_SHOWN_MAX, AmbiguousLine, Detector, Matcher, Scan, ScanCounts, Survivor, Survivors,
+};
+pub use error::{PatternError, PatternPlace};
+pub use explain::{Explanation, Outcome};
+pub use filter::{DatePattern, Filter, FilterSource};
+pub use lines::LINE_LEN_MAX;
+pub use plan::{
+    PLAN_LITERAL_LEN_MAX, PLAN_LITERALS_MAX, PLAN_PATTERN_LEN_MAX, PLAN_PATTERNS_MAX, PatternSet,
+    PlanFilter,
+};

@@ -1,0 +1,34 @@
+//! Without permission.
+
+use std::error::Error as _;
+
+use stockade_firewall::{BackendChoice, FirewallError, open};
+
+use crate::namespace::without_power;
+
+#[test]
+fn without_permission_the_error_says_what_to_do() {
+    without_power(
+        "permission::without_permission_the_error_says_what_to_do",
+        || {
+            for choice in [BackendChoice::Auto, BackendChoice::Nftables] {
+                let error = open(choice).unwrap_err();
+                assert!(
+                    matches!(error, FirewallError::NotPermitted { .. }),
+                    "{error}"
+                );
+                assert_eq!(error.to_string(), "not permitted to use nftables");
+                assert_eq!(error.hint(), Some("run as root or with CAP_NET_ADMIN"));
+                assert!(
+                    error
+                        .source()
+                        .unwrap()
+                        .to_string()
+                        .contains("not permitted")
+                );
+            }
+            // A dry run needs none.
+            assert_eq!(open(BackendChoice::None).unwrap().name(), "none");
+        },
+    );
+}

@@ -1,0 +1,81 @@
+//! What nft(8) says of stockade's table, which is what packets meet.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::namespace::run;
+
+const TABLE: [&str; 2] = ["inet", "stockade"];
+
+/// Who is banned in the kernel for a jail: addresses, and networks with their prefix length.
+///
+/// # Panics
+/// Where nft's answer cannot be read.
+#[must_use]
+pub fn banned(jail: &str) -> BTreeSet<String> {
+    let Some(listing) = listing() else {
+        return BTreeSet::new();
+    };
+    let objects = listing["nftables"].as_array().unwrap();
+    let sets = objects.iter().filter_map(|object| object.get("set"));
+    sets.filter_map(|set| Some((prefix_len(set["name"].as_str()?, jail)?, set.get("elem")?)))
+        .flat_map(|(len, elements)| {
+            elements
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(move |element| network(element, len))
+        })
+        .collect()
+}
+
+/// Whether the kernel has the table.
+#[must_use]
+pub fn has_table() -> bool {
+    listing().is_some()
+}
+
+/// Removes the whole table where there is one, as `nft flush ruleset` in somebody's script does.
+pub fn remove_table() {
+    if has_table() {
+        run(&["nft", "delete", "table", TABLE[0], TABLE[1]]);
+    }
+}
+
+fn listing() -> Option<Value> {
+    let output = Command::new("nft")
+        .args(["-j", "list", "table"])
+        .args(TABLE)
+        .output()
+        .unwrap();
+    output
+        .status
+        .success()
+        .then(|| serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// `ban4-32-sshd` holds networks of 32 bits of the jail sshd.
+fn prefix_len(set: &str, jail: &str) -> Option<u8> {
+    let rest = set
+        .strip_prefix("ban4-")
+        .or_else(|| set.strip_prefix("ban6-"))?;
+    rest.strip_suffix(jail)?.strip_suffix('-')?.parse().ok()
+}
+
+fn network(element: &Value, len: u8) -> String {
+    // With a timeout the element is an object, for ever it is the bare address.
+    let value = element
+        .get("elem")
+        .map_or(element, |element| &element["val"]);
+    let address = value
+        .as_str()
+        .unwrap_or_else(|| panic!("nft lists {element}"));
+    let single = if address.contains(':') { 128 } else { 32 };
+    if len == single {
+        address.to_owned()
+    } else {
+        format!("{address}/{len}")
+    }
+}

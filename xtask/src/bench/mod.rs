@@ -1,0 +1,165 @@
+//! Measures the whole daemon against Debian's fail2ban: `cargo xtask bench`.
+//!
+//! Both run in the same namespaces, one after the other, with the same settings. Every figure is of
+//! this run; what could not be measured is said.
+
+mod corpus;
+mod fail2ban;
+mod latency;
+mod memory;
+mod ours;
+mod report;
+mod restore;
+mod throughput;
+mod usage;
+
+use std::path::{Path, PathBuf};
+
+use crate::Failure;
+use crate::lab::build::{self, Built};
+use crate::lab::namespaces;
+use crate::lab::packages::{self, Needed};
+use crate::run::Run;
+use fail2ban::Fail2ban;
+use report::{Report, progress};
+
+const PROGRAMS: [Needed; 3] = [
+    Needed {
+        program: "nft",
+        package: "nftables",
+    },
+    Needed {
+        program: "ip",
+        package: "iproute2",
+    },
+    Needed {
+        program: "nsenter",
+        package: "util-linux",
+    },
+];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Measure a tenth: quicker, less exact
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    build: build::Choice,
+    /// Measure in this folder; set where this program starts itself again in namespaces
+    #[arg(long, value_name = "DIR", hide = true, requires = "daemon")]
+    inside: Option<PathBuf>,
+    /// Where fail2ban was unpacked; set by the outer part
+    #[arg(long, value_name = "DIR", hide = true)]
+    fail2ban: Option<PathBuf>,
+}
+
+/// What is measured how often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Lines of a log for us.
+    lines: u64,
+    /// Lines of the same log for fail2ban, which takes longer.
+    lines_theirs: u64,
+    /// Bans whose latency is measured.
+    bans: u32,
+    bans_theirs: u32,
+}
+
+const FULL: Sizes = Sizes {
+    lines: 2_000_000,
+    lines_theirs: 100_000,
+    bans: 200,
+    bans_theirs: 40,
+};
+const QUICK: Sizes = Sizes {
+    lines: 200_000,
+    lines_theirs: 10_000,
+    bans: 40,
+    bans_theirs: 8,
+};
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match (&args.inside, args.build.given()?) {
+        (Some(folder), Some(built)) => inside(args, folder, &built),
+        _ => outside(args),
+    }
+}
+
+fn outside(args: &Args) -> Result<(), Failure> {
+    packages::ensure(&PROGRAMS)?;
+    let built = args.build.built(|line| progress(line))?;
+    let folder = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(&built.scratch)?;
+    if args.build.given()?.is_none() {
+        restore::build(&args.build)?;
+    }
+    let unpacked = fail2ban::find_or_fetch(&built.scratch.join("fail2ban"));
+    let unpacked = unpacked.inspect_err(|why| progress(format_args!("without fail2ban: {why}")));
+    let mut inner: Vec<&std::ffi::OsStr> = vec![
+        "bench".as_ref(),
+        "--daemon".as_ref(),
+        built.daemon.as_ref(),
+        "--plugins".as_ref(),
+        built.plugins.as_ref(),
+        "--inside".as_ref(),
+        folder.path().as_ref(),
+    ];
+    if let Ok(root) = &unpacked {
+        inner.extend([std::ffi::OsStr::new("--fail2ban"), root.as_ref()]);
+    }
+    inner.extend(args.quick.then_some(std::ffi::OsStr::new("--quick")));
+    inner.extend(args.json.then_some(std::ffi::OsStr::new("--json")));
+    if namespaces::enter(&inner)? {
+        Ok(())
+    } else {
+        Err("not everything was measured".into())
+    }
+}
+
+fn inside(args: &Args, folder: &Path, built: &Built) -> Result<(), Failure> {
+    let _inside = namespaces::end_with_outer(folder)?;
+    namespaces::hide_folders(&["/run"])?;
+    Run::new("ip").args(["link", "set", "lo", "up"]).succeed()?;
+    let sizes = if args.quick { QUICK } else { FULL };
+    let theirs = args.fail2ban.as_deref().map(Fail2ban::at);
+    let lab = Lab {
+        folder,
+        built,
+        sizes,
+        theirs: theirs.as_ref(),
+    };
+    let mut report = Report::new(theirs.as_ref().and_then(Fail2ban::version));
+    throughput::measure(&lab, &mut report);
+    latency::measure(&lab, &mut report);
+    memory::measure(&lab, &mut report);
+    restore::measure(&lab, &mut report);
+    report.print(args.json);
+    Ok(())
+}
+
+/// What the measurements have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lab<'a> {
+    /// On a real disk; emptied when we are done.
+    folder: &'a Path,
+    built: &'a Built,
+    sizes: Sizes,
+    theirs: Option<&'a Fail2ban>,
+}
+
+impl Lab<'_> {
+    /// A new folder in ours.
+    fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    fn theirs(&self) -> Result<&Fail2ban, Failure> {
+        Ok(self.theirs.ok_or("fail2ban is not there")?)
+    }
+}
