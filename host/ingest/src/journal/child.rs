@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use crate::wake::readable;
@@ -11,6 +12,11 @@ use stockade_core::Escaped;
 
 /// How much of what journalctl says at its end is kept.
 const STDERR_LEN_MAX: usize = 1024;
+
+/// How often, and how long apart, one looks whether a journalctl has ended that closed its
+/// output: together far longer than a process takes to exit, and short for a reader.
+const END_LOOKS_MAX: u32 = 100;
+const END_LOOK_EVERY: Duration = Duration::from_millis(2);
 
 #[expect(
     clippy::disallowed_methods,
@@ -88,13 +94,24 @@ impl Journalctl {
         n > 0
     }
 
+    /// How it ended. A process closes its output a moment before it can be waited for.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        for _ in 0..END_LOOKS_MAX {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            thread::sleep(END_LOOK_EVERY);
+        }
+        None
+    }
+
     /// Ends it if it has not ended, and says how it ended and what it said.
     pub(super) fn end(mut self) -> (String, Vec<u8>) {
         while matches!(readable([self.stderr_fd()], Duration::ZERO), Ok([true])) && self.listen() {}
-        let status = match self.child.try_wait() {
-            Ok(Some(status)) => describe(status),
-            _ => "it closed its output".to_owned(),
-        };
+        let status = self.ended().map_or_else(
+            || "it closed its output".to_owned(),
+            |status| format!("journalctl ended with {status}"),
+        );
         let said = std::mem::take(&mut self.said);
         let text = String::from_utf8_lossy(said.trim_ascii());
         let reason = if text.is_empty() {
@@ -104,10 +121,6 @@ impl Journalctl {
         };
         (reason, said)
     }
-}
-
-fn describe(status: ExitStatus) -> String {
-    format!("journalctl ended with {status}")
 }
 
 impl Drop for Journalctl {
