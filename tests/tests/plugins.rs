@@ -298,3 +298,35 @@ fn a_reload_with_a_file_that_is_no_component_keeps_the_old() {
         });
     });
 }
+
+#[test]
+fn a_program_is_told_of_bans_and_of_their_end() {
+    in_namespace(|| {
+        let place = Place::new(&of(&[
+            plain("web"),
+            "actions = [\"note\"]\n[exec.note]\n\
+             ban = [\"/bin/sh\", \"{dir}/note\", \"ban\", \"<jail>\", \"<ip>\", \"<bantime>\"]\n\
+             unban = [\"/bin/sh\", \"{dir}/note\", \"unban\", \"<jail>\", \"<ip>\"]\n"
+                .to_owned(),
+        ]));
+        let noted = place.path("noted");
+        let script = format!("echo \"$@\" >> '{0}'; cat >> '{0}'\n", noted.display());
+        place.write("note", &script);
+        let mut log = place.log_file("auth.log");
+        let _daemon = place.start();
+        log.failures(3, &["192.0.2.1"]);
+        let note = || std::fs::read_to_string(&noted).unwrap_or_default();
+        wait_until("the program is told of the ban", || {
+            note().contains("ban web 192.0.2.1 600\n{\"bancount\":1,")
+        });
+        assert!(note().contains("Failed password"), "{}", note());
+        place.stockade(&["unban", "192.0.2.1"]).assert_code(0);
+        wait_until("the program is told of the end", || {
+            note().contains("\nunban web 192.0.2.1\n{")
+        });
+        let plugins = place.ask(r#"{"command":"status"}"#)["plugins"].clone();
+        assert_eq!(plugins[0]["name"], "note");
+        assert_eq!(plugins[0]["role"], "action");
+        assert_eq!(plugins[0]["faults"], 0);
+    });
+}

@@ -31,8 +31,8 @@ pub use load::{ConfigFile, ConfigFiles, Loaded, LoadedFilter, ReadProblem, load,
 pub use network::{HttpOrigin, IgnoreEntry, PortRange, Ports, Protocol, Scheme};
 pub use reference::settings_reference;
 pub use settings::{
-    BlockType, DaemonSettings, DatePattern, FilterChoice, FilterSettings, FirewallBackend,
-    FirewallSettings, Grants, HttpGrant, JailRules, JailSettings, LogBackend, LogLevel, LogTarget,
-    LogZone, PluginLimits, PluginSettings, Settings, UseDns,
+    BlockType, DaemonSettings, DatePattern, EXEC_TAGS, ExecSettings, FilterChoice, FilterSettings,
+    FirewallBackend, FirewallSettings, Grants, HttpGrant, JailRules, JailSettings, LogBackend,
+    LogLevel, LogTarget, LogZone, PluginLimits, PluginSettings, Settings, UseDns,
 };
 pub use source::{FileIndex, Located, Origin, Position, Sources};

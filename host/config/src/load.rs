@@ -10,8 +10,10 @@ use crate::layers::{lay_over, read_jail_files, read_main};
 use crate::reading::{Keys, Reading};
 use crate::reference::Section;
 use crate::sections::{self, jail::Jail, jail::Known, rules::Rules};
-use crate::settings::{DaemonSettings, FilterChoice, FilterSettings, PluginSettings, Settings};
-use crate::source::{FileIndex, Origin, Sources};
+use crate::settings::{
+    DaemonSettings, ExecSettings, FilterChoice, FilterSettings, PluginSettings, Settings,
+};
+use crate::source::{FileIndex, Located, Origin, Sources};
 use crate::stock;
 use crate::suggest;
 use crate::tree::{self, Table};
@@ -22,6 +24,9 @@ const JAILS_MAX: usize = 1_000;
 
 /// The most plugins: each has a thread and memory of its own.
 const PLUGINS_MAX: usize = 256;
+
+/// The most programs that act on bans: each has a thread.
+const EXEC_MAX: usize = 256;
 
 /// A file as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +150,7 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> Settings {
     let firewall = part("firewall").unwrap_or_default();
     let defaults = part("defaults").unwrap_or_default();
     let plugins = part("plugins").unwrap_or_default();
+    let exec = part("exec").unwrap_or_default();
     let main_jails = part("jails").unwrap_or_default();
     keys.finish();
     for (name, entry) in main_jails.0 {
@@ -154,23 +160,23 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> Settings {
     let daemon = sections::daemon::daemon(daemon, reading);
     let firewall = sections::daemon::firewall(firewall, reading);
     let plugins = read_plugins(plugins, &daemon.plugin_dir, reading);
+    let exec = read_exec(exec, &plugins, reading);
     let mut keys = Keys::new(Section::Defaults, defaults, reading);
     let defaults = Rules::builtin().read(&mut keys);
     keys.finish();
     let known = Known {
         filters: &filters,
         plugins: &plugins,
+        exec: &exec,
         services: &files.services,
         defaults: &defaults,
     };
     for action in &defaults.actions {
-        sections::jail::defined(action, &known, reading);
+        sections::jail::acts(action, &known, reading);
     }
     if let Some((_, (place, _))) = jail_files.iter().nth(JAILS_MAX) {
-        let message = format!(
-            "there are {} jails, at most {JAILS_MAX} are allowed",
-            jail_files.len()
-        );
+        let count = jail_files.len();
+        let message = format!("there are {count} jails, at most {JAILS_MAX} are allowed");
         reading.error(*place, message, None);
     }
     let mut jails = Vec::new();
@@ -190,6 +196,7 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> Settings {
         daemon,
         firewall,
         plugins,
+        exec,
         filters,
         jails,
         disabled,
@@ -256,6 +263,36 @@ fn read_plugins(
     plugins
 }
 
+fn read_exec(
+    table: Table,
+    plugins: &BTreeMap<PluginName, PluginSettings>,
+    reading: &mut Reading,
+) -> BTreeMap<PluginName, Located<ExecSettings>> {
+    let mut programs = BTreeMap::new();
+    if let Some(entry) = table.0.values().nth(EXEC_MAX) {
+        let count = table.0.len();
+        let message =
+            format!("there are {count} tables [exec.NAME], at most {EXEC_MAX} are allowed");
+        reading.error(entry.key, message, None);
+    }
+    for (name, entry) in table.0 {
+        let Ok(name) = PluginName::try_new(&name) else {
+            let message = format!("{} is not an action's name", quoted(&name));
+            reading.error(entry.key, message, Some(format!("a name is {NAME_FORM}")));
+            continue;
+        };
+        if plugins.contains_key(&name) {
+            let message =
+                format!("'{name}' is defined twice, as [plugins.{name}] and [exec.{name}]");
+            reading.error(entry.key, message, None);
+        }
+        if let Some(program) = sections::exec::exec(&name, &entry, reading) {
+            programs.insert(name, program);
+        }
+    }
+    programs
+}
+
 /// What only shows when everything is known.
 fn check_whole(settings: &Settings, files: &ConfigFiles, reading: &mut Reading) {
     // Each list below would be wrong while jails are missing from it.
@@ -285,6 +322,13 @@ fn check_whole(settings: &Settings, files: &ConfigFiles, reading: &mut Reading) 
                 reading.warn(plugin.origin, message, None);
             }
             _ => {}
+        }
+    }
+    for (name, program) in &settings.exec {
+        let mut jails = settings.jails.iter();
+        if !jails.any(|jail| jail.rules.actions.contains(name)) {
+            let message = format!("[exec.{name}] is an action of no jail that is enabled");
+            reading.warn(program.origin, message, None);
         }
     }
     if settings.jails.is_empty() {

@@ -19,6 +19,7 @@ pub(crate) enum Section {
     /// An entry of `http` that is a table.
     HttpGrant,
     Limits,
+    Exec,
     /// The top of a filter file.
     Filter,
 }
@@ -37,6 +38,7 @@ impl Section {
             Self::Grant => "[plugins.NAME.grant]",
             Self::HttpGrant => "'http' of [plugins.NAME.grant]",
             Self::Limits => "[plugins.NAME.limits]",
+            Self::Exec => "[exec.NAME]",
             Self::Filter => "a filter",
         }
     }
@@ -56,6 +58,7 @@ impl Section {
             Self::Grant => "`[plugins.NAME.grant]`: nothing is granted by itself",
             Self::HttpGrant => "`http = [{ … }]` of `[plugins.NAME.grant]`",
             Self::Limits => "`[plugins.NAME.limits]`",
+            Self::Exec => "`[exec.NAME]`: a program that is run for each ban, without a shell",
             Self::Filter => "`filters/NAME.toml`",
         }
     }
@@ -89,7 +92,8 @@ const fn key(
 }
 
 use Section::{
-    Daemon, Defaults, Filter, Firewall, Grant, HttpGrant, Jail, JailFilter, Limits, Plugin, Root,
+    Daemon, Defaults, Exec, Filter, Firewall, Grant, HttpGrant, Jail, JailFilter, Limits, Plugin,
+    Root,
 };
 
 /// Every key, in the order in which a reader wants to meet them.
@@ -100,6 +104,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Root, "defaults", "table", "", "What holds for all jails."),
     key(Root, "jails", "tables by name", "", "The services that are protected."),
     key(Root, "plugins", "tables by name", "", "WebAssembly components that recognise failures or act on bans."),
+    key(Root, "exec", "tables by name", "", "Programs that act on bans."),
 
     key(Daemon, "state_dir", "absolute path", "\"/var/lib/stockade\"", "Where bans, the places in the logs and compiled plugins are kept. FreeBSD: `/var/db/stockade`."),
     key(Daemon, "socket", "absolute path", "\"/run/stockade/stockade.sock\"", "The control socket. FreeBSD: `/var/run/stockade/stockade.sock`."),
@@ -123,7 +128,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "backend", "\"auto\", \"file\", \"journal\" or \"stdin\"", "\"auto\"", "Where lines are read from. `auto`: the journal where the jail has a `journalmatch` and the host has a journal, else the files of `logpath`."),
     key(Defaults, "protocol", "list of \"tcp\" and \"udp\", or \"all\"", "", "The protocols that are closed to who is banned; TCP where the jail names ports, all where it does not."),
     key(Defaults, "blocktype", "\"drop\" or \"reject\"", "\"drop\"", "What happens to packets of who is banned."),
-    key(Defaults, "actions", "list of plugins", "[]", "Action plugins that are told of bans."),
+    key(Defaults, "actions", "list of names", "[]", "Who is told of bans: plugins and `[exec.NAME]`."),
 
     key(Jail, "enabled", "true or false", "true", "Whether the jail is in force."),
     key(Jail, "filter", "name of a filter file, or { plugin = NAME }", "", "What recognises failures. Required."),
@@ -149,6 +154,11 @@ pub(crate) const KEYS: &[Key] = &[
     key(Limits, "memory", "size", "", "Memory of one instance, from \"1MiB\" to \"256MiB\"."),
     key(Limits, "deadline", "time", "", "CPU time of one call, from 1 to 10 seconds."),
 
+    key(Exec, "ban", "list", "", "An absolute path and arguments, run once for each ban. Tags in them: `<ip>`, `<family>`, `<jail>`, `<time>`, `<bantime>`, `<bancount>`, `<failures>`, `<restored>`; all that is known comes as one JSON object on standard input. Required."),
+    key(Exec, "unban", "list", "", "The same, run when the ban ends."),
+    key(Exec, "timeout", "time", "\"60s\"", "After this time the program is killed, up to an hour."),
+    key(Exec, "restored", "true or false", "true", "Whether it is told again of bans that outlived a restart."),
+
     key(Filter, "description", "text", "", "What the filter recognises, for people."),
     key(Filter, "prefregex", "pattern", "", "What every line must match first, with `<F-CONTENT>` around what `failregex` looks at."),
     key(Filter, "failregex", "list of patterns", "", "What a failure looks like; `<HOST>`, `<ADDR>` or `<F-ID>` says who it is. Required."),
@@ -172,11 +182,11 @@ const FOREIGN: &[(Section, &str, &str)] = &[
     (Root, "default", "what holds for all jails is written [defaults]"),
     (Root, "filters", "a filter is a file of its own: filters/NAME.toml"),
     (Root, "Definition", "a filter is a file of its own: filters/NAME.toml"),
-    (Root, "actions", "actions are plugins: [plugins.NAME], and actions = [\"NAME\"] in the jail"),
+    (Root, "actions", "an action is a table [plugins.NAME] or [exec.NAME], and actions = [\"NAME\"] in the jail"),
     (Jail, "jails", "this file holds the body of one jail: leave the header [jails.NAME] out"),
     (Jail, "defaults", "[defaults] belongs in stockade.toml"),
     (Jail, "plugins", "[plugins.NAME] belongs in stockade.toml"),
-    (Jail, "action", "the firewall needs no action; plugins are named in actions = [\"NAME\"]"),
+    (Jail, "action", "the firewall needs no action; others are named in actions = [\"NAME\"]"),
     (Jail, "banaction", "the firewall is chosen once: backend in [firewall]"),
     (Jail, "failregex", "patterns belong in a filter file: filters/NAME.toml"),
     (Jail, "ignoreregex", "patterns belong in a filter file: filters/NAME.toml"),

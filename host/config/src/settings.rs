@@ -20,6 +20,8 @@ pub struct Settings {
     pub firewall: FirewallSettings,
     /// `[plugins.NAME]`, used or not.
     pub plugins: BTreeMap<PluginName, PluginSettings>,
+    /// `[exec.NAME]`, used or not. No name is one of `plugins` as well.
+    pub exec: BTreeMap<PluginName, Located<ExecSettings>>,
     /// Every filter file, used or not, by name.
     pub filters: BTreeMap<String, Arc<FilterSettings>>,
     /// The jails that are enabled, by name. All that they refer to exists.
@@ -139,6 +141,25 @@ pub struct PluginLimits {
     pub deadline: Option<Duration>,
 }
 
+/// What an argument of a program may hold between `<` and `>`: each is an address, a number, a word
+/// or a jail's name, never text that a log line chose.
+pub const EXEC_TAGS: [&str; 8] = [
+    "ip", "family", "jail", "time", "bantime", "bancount", "failures", "restored",
+];
+
+/// `[exec.NAME]`: a program that is run for each ban, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecSettings {
+    /// The program, by absolute path, and its arguments with [`EXEC_TAGS`].
+    pub ban: Vec<String>,
+    /// The same for the end of a ban; `None` where nothing is to be done.
+    pub unban: Option<Vec<String>>,
+    /// After this time it is killed.
+    pub timeout: Duration,
+    /// Whether it is told again of bans that outlived a restart of the daemon.
+    pub restored: bool,
+}
+
 /// `filters/NAME.toml`: patterns that recognise failures. They are not compiled here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterSettings {
@@ -225,7 +246,7 @@ pub struct JailRules {
     pub backend: LogBackend,
     /// What happens to packets of who is banned.
     pub blocktype: BlockType,
-    /// Action plugins that are told of bans; all are in [`Settings::plugins`].
+    /// Who is told of bans; all are in [`Settings::plugins`] or [`Settings::exec`].
     pub actions: Vec<PluginName>,
 }
 

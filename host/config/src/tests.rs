@@ -335,6 +335,7 @@ proptest! {
             Section::Grant => format!("[plugins.x.grant]\n{} = {value}", key.name),
             Section::HttpGrant => format!("[plugins.x]\ngrant.http = [{{ {} = {value} }}]", key.name),
             Section::Limits => format!("[plugins.x.limits]\n{} = {value}", key.name),
+            Section::Exec => format!("[exec.x]\n{} = {value}", key.name),
             Section::Filter => format!("{} = {value}", key.name),
         };
         load_as_everything(text.as_bytes())?;

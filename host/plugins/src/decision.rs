@@ -51,6 +51,48 @@ impl Decision {
         &self.key
     }
 
+    /// The jail that bans.
+    #[must_use]
+    pub fn jail(&self) -> &JailName {
+        &self.jail
+    }
+
+    /// Who is banned.
+    #[must_use]
+    pub fn subject(&self) -> &FailureId {
+        &self.subject
+    }
+
+    /// When the ban began.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// When it ends; `None` for never.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// How many failures led to it.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Which ban of this id it is; the first is 1.
+    #[must_use]
+    pub fn bancount(&self) -> u32 {
+        self.bancount
+    }
+
+    /// The lines that led to it, newest last.
+    #[must_use]
+    pub fn matches(&self) -> &[String] {
+        &self.matches
+    }
+
     pub(crate) fn to_wit(&self) -> wit::Decision {
         wit::Decision {
             key: self.key.clone(),

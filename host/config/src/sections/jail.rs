@@ -13,7 +13,9 @@ use crate::reading::{self, Found, Keys, Reading};
 use crate::reference::Section;
 use crate::sections::filter::journalmatch;
 use crate::sections::rules::{Rules, plugin_name};
-use crate::settings::{FilterChoice, FilterSettings, JailSettings, LogBackend, PluginSettings};
+use crate::settings::{
+    ExecSettings, FilterChoice, FilterSettings, JailSettings, LogBackend, PluginSettings,
+};
 use crate::source::{Located, Origin};
 use crate::suggest;
 use crate::tree::{Node, Table, Value};
@@ -33,6 +35,7 @@ pub(crate) struct Known<'a> {
     /// `None` for a filter whose file could not be read; that was reported.
     pub(crate) filters: &'a BTreeMap<String, Option<Arc<FilterSettings>>>,
     pub(crate) plugins: &'a BTreeMap<PluginName, PluginSettings>,
+    pub(crate) exec: &'a BTreeMap<PluginName, Located<ExecSettings>>,
     /// The text of `/etc/services`.
     pub(crate) services: &'a str,
     pub(crate) defaults: &'a Rules,
@@ -225,17 +228,27 @@ fn check_actions(rules: &Rules, known: &Known<'_>, reading: &mut Reading) {
             .iter()
             .any(|other| other.origin == action.origin);
         if !inherited {
-            defined(action, known, reading);
+            acts(action, known, reading);
         }
     }
 }
 
+/// Reports an action that is neither a plugin nor a program.
+pub(crate) fn acts(name: &Located<PluginName>, known: &Known<'_>, reading: &mut Reading) {
+    if known.exec.contains_key(&name.value) || known.plugins.contains_key(&name.value) {
+        return;
+    }
+    let action = &name.value;
+    let names = known.exec.keys().chain(known.plugins.keys());
+    let hint = suggest::hint(action.as_str(), names.map(PluginName::as_str)).unwrap_or_else(|| {
+        format!("define it: [plugins.{action}] with path = \"{action}.wasm\", or [exec.{action}]")
+    });
+    let message = format!("there is no action '{action}'");
+    reading.missing(name.origin, message, Some(hint));
+}
+
 /// Whether a plugin of this name is defined; reports it where not.
-pub(crate) fn defined(
-    name: &Located<PluginName>,
-    known: &Known<'_>,
-    reading: &mut Reading,
-) -> bool {
+fn defined(name: &Located<PluginName>, known: &Known<'_>, reading: &mut Reading) -> bool {
     let plugin = &name.value;
     let found = known.plugins.contains_key(plugin);
     if !found {

@@ -11,6 +11,7 @@ use stockade_core::{FailureId, IgnoreSet, JailName, JailPolicy, PluginName, Time
 use stockade_firewall::{JailRules, PortRange};
 use stockade_plugins::{FilterPlugin, LoadError, Role};
 
+use super::actions::Actor;
 use super::enforcer::Order;
 use super::main_loop::Daemon;
 use super::names::NameResolver;
@@ -71,7 +72,7 @@ pub(super) fn policy(jail: &JailSettings) -> JailPolicy {
 #[derive(Debug, Default)]
 struct LoadedPlugins {
     filters: BTreeMap<JailName, FilterPlugin>,
-    actions: Vec<(PluginName, stockade_plugins::ActionPlugin)>,
+    actions: Vec<(PluginName, Actor)>,
     failed: Vec<(PluginName, Role, String)>,
 }
 
@@ -125,8 +126,8 @@ impl Daemon {
             .map(|(jail, plugin)| (jail.clone(), plugin.status_handle()))
             .collect();
         self.failed_plugins = failed;
-        for (name, plugin) in actions {
-            if let Err(error) = self.engine.actions.start(name.clone(), plugin) {
+        for (name, actor) in actions {
+            if let Err(error) = self.engine.actions.start(name.clone(), actor) {
                 tracing::error!("cannot start action '{name}': {error}");
             }
         }
@@ -172,14 +173,21 @@ impl Daemon {
         used.sort_unstable();
         used.dedup();
         for name in used {
-            let same = before.is_some_and(|before| is_same_plugin(before, setup, name));
+            let same = before.is_some_and(|before| is_same_action(before, setup, name));
             if same && self.engine.actions.has(name) {
+                continue;
+            }
+            if let Some(program) = setup.settings.exec.get(name) {
+                let actor = Actor::program(name.clone(), program.value.clone());
+                loaded.actions.push((name.clone(), actor));
                 continue;
             }
             match self.load(setup, name, Role::Action, |host, spec| {
                 host.load_action(spec)
             }) {
-                Some(Ok(plugin)) => loaded.actions.push((name.clone(), plugin)),
+                Some(Ok(plugin)) => loaded
+                    .actions
+                    .push((name.clone(), Actor::Plugin(Box::new(plugin)))),
                 Some(Err(error)) => {
                     loaded
                         .failed
@@ -380,6 +388,14 @@ fn is_same_jail(before: &Setup, was: &ReadyJail, after: &Setup, is: &ReadyJail) 
         && was.settings.journalmatch == is.settings.journalmatch
         && was.settings.port == is.settings.port
         && was.settings.protocol == is.settings.protocol
+}
+
+fn is_same_action(before: &Setup, after: &Setup, name: &PluginName) -> bool {
+    let program = |setup: &Setup| {
+        let program = setup.settings.exec.get(name)?;
+        Some(program.value.clone())
+    };
+    program(before) == program(after) && is_same_plugin(before, after, name)
 }
 
 fn is_same_plugin(before: &Setup, after: &Setup, name: &PluginName) -> bool {

@@ -1,16 +1,23 @@
-//! Action plugins: a thread each, with a queue and retries, so that a slow endpoint delays nobody.
+//! Actions, which are plugins or programs: a thread each, with a queue and retries, so that a slow
+//! endpoint delays nobody.
+
+mod exec;
+mod program;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use stockade_config::ExecSettings;
 use stockade_core::{Ban, Decider, JailName, PluginName};
 use stockade_plugins::{
     ActionError, ActionPlugin, ActionQueue, Clock, Decision, Order, PluginStatus, StatusHandle,
     SystemClock,
 };
+
+use exec::{Exec, ExecStatus};
 
 /// Messages on the way to an action's thread, which only takes them into its own queue. When it is full
 /// (the plugin has been busy with one call for long), the message is dropped and all bans are told anew.
@@ -33,7 +40,92 @@ struct Runner {
     messages: SyncSender<Message>,
     /// Something was dropped on the way or by the plugin's queue.
     lost: Arc<AtomicBool>,
-    status: StatusHandle,
+    status: Status,
+}
+
+/// What carries out decisions.
+#[derive(Debug)]
+pub(super) enum Actor {
+    Plugin(Box<ActionPlugin>),
+    Program(Box<Exec>),
+}
+
+impl Actor {
+    /// A program of the configuration.
+    pub(super) fn program(name: PluginName, settings: ExecSettings) -> Self {
+        Self::Program(Box::new(Exec::new(name, settings)))
+    }
+
+    fn name(&self) -> &PluginName {
+        match self {
+            Self::Plugin(plugin) => plugin.name(),
+            Self::Program(exec) => exec.name(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        match self {
+            Self::Plugin(plugin) => Status::Plugin(plugin.status_handle()),
+            Self::Program(exec) => Status::Program(exec.status()),
+        }
+    }
+
+    fn act(&mut self, verb: Verb, decisions: &[Decision]) -> Vec<Result<(), ActionError>> {
+        match (self, verb) {
+            (Self::Plugin(plugin), Verb::Apply) => plugin.apply(decisions),
+            (Self::Plugin(plugin), Verb::Revoke) => plugin.revoke(decisions),
+            (Self::Plugin(plugin), Verb::Reconcile) => plugin.reconcile(decisions),
+            (Self::Program(exec), Verb::Apply) => exec.apply(decisions),
+            (Self::Program(exec), Verb::Revoke) => exec.revoke(decisions),
+            (Self::Program(exec), Verb::Reconcile) => exec.reconcile(decisions),
+        }
+    }
+}
+
+/// What an action is asked to do with decisions.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Apply,
+    Revoke,
+    Reconcile,
+}
+
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Revoke => "revoke",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
+/// Shows how an action is while its own thread uses it.
+#[derive(Clone, Debug)]
+enum Status {
+    Plugin(StatusHandle),
+    Program(ExecStatus),
+}
+
+impl Status {
+    fn snapshot(&self) -> PluginStatus {
+        match self {
+            Self::Plugin(handle) => handle.snapshot(),
+            Self::Program(status) => status
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+
+    fn set_queued(&self, queued: usize) {
+        match self {
+            Self::Plugin(handle) => handle.set_queued(queued),
+            Self::Program(status) => {
+                status.lock().unwrap_or_else(PoisonError::into_inner).queued = queued;
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -44,14 +136,14 @@ enum Message {
 }
 
 impl Actions {
-    /// Starts a thread for `plugin` under this name; a thread that had the name ends after what it is
+    /// Starts a thread for `actor` under this name; a thread that had the name ends after what it is
     /// doing. It is told all bans by the next [`Actions::make_up`].
-    pub(super) fn start(&mut self, name: PluginName, plugin: ActionPlugin) -> std::io::Result<()> {
+    pub(super) fn start(&mut self, name: PluginName, actor: Actor) -> std::io::Result<()> {
         let (messages, inbox) = sync_channel(MESSAGES_MAX);
         let lost = Arc::new(AtomicBool::new(true));
-        let status = plugin.status_handle();
+        let status = actor.status();
         let mut thread = Thread {
-            plugin,
+            actor,
             queue: ActionQueue::default(),
             lost: Arc::clone(&lost),
             status: status.clone(),
@@ -154,10 +246,10 @@ impl Runner {
 }
 
 struct Thread {
-    plugin: ActionPlugin,
+    actor: Actor,
     queue: ActionQueue,
     lost: Arc<AtomicBool>,
-    status: StatusHandle,
+    status: Status,
     clock: SystemClock,
 }
 
@@ -185,8 +277,7 @@ impl Thread {
         match message {
             Message::One(order, decision) => self.queue.push(order, decision),
             Message::All(active) => {
-                let results = self.plugin.reconcile(&active);
-                self.tell("reconcile", &active, &results);
+                let results = self.act(Verb::Reconcile, &active);
                 self.queue
                     .reconciled(&active, &results, self.clock.monotonic());
             }
@@ -196,11 +287,11 @@ impl Thread {
     /// Carries out what is due, one call; the rest after new messages were taken in.
     fn work(&mut self) {
         if let Some(work) = self.queue.take(self.clock.monotonic(), DECISIONS_PER_CALL) {
-            let (verb, results) = match work.order {
-                Order::Apply => ("apply", self.plugin.apply(&work.decisions)),
-                Order::Revoke => ("revoke", self.plugin.revoke(&work.decisions)),
+            let verb = match work.order {
+                Order::Apply => Verb::Apply,
+                Order::Revoke => Verb::Revoke,
             };
-            self.tell(verb, &work.decisions, &results);
+            let results = self.act(verb, &work.decisions);
             self.queue.settle(work, &results, self.clock.monotonic());
         }
         if self.queue.needs_reconcile() {
@@ -209,11 +300,17 @@ impl Thread {
         self.status.set_queued(self.queue.len());
     }
 
+    fn act(&mut self, verb: Verb, decisions: &[Decision]) -> Vec<Result<(), ActionError>> {
+        let results = self.actor.act(verb, decisions);
+        self.tell(verb.word(), decisions, &results);
+        results
+    }
+
     fn tell(&self, verb: &str, decisions: &[Decision], results: &[Result<(), ActionError>]) {
         for (decision, result) in decisions.iter().zip(results) {
             let Err(error) = result else { continue };
             let (name, key) = (
-                self.plugin.name(),
+                self.actor.name(),
                 stockade_core::Escaped(decision.key().as_bytes()),
             );
             if error.retry {
