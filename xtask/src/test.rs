@@ -16,7 +16,11 @@ use crate::{Failure, plugins, say, workspace};
 use count::Count;
 
 /// What tests start, beside what every Debian has. The demo asks for its own.
-const PROGRAMS: [Needed; 5] = [
+const PROGRAMS: [Needed; 6] = [
+    Needed {
+        program: "fail2ban-client",
+        package: "fail2ban",
+    },
     Needed {
         program: "nft",
         package: "nftables",

@@ -43,6 +43,27 @@ pub enum IgnoreEntry {
     Text(String),
 }
 
+impl IgnoreEntry {
+    /// Reads an entry of `ignoreip`; `None` for what is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_ignore(text).map(|(entry, _)| entry)
+    }
+}
+
+impl fmt::Display for IgnoreEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(net) if net.prefix_len() == net.max_prefix_len() => {
+                write!(f, "{}", net.addr())
+            }
+            Self::Net(net) => write!(f, "{net}"),
+            Self::Name(name) => f.write_str(name),
+            Self::Text(text) => write!(f, "id:{text}"),
+        }
+    }
+}
+
 /// Services that people name in jails, for hosts without `/etc/services`. Numbers are IANA's.
 const SERVICES: &[(&str, u16)] = &[
     ("ftp", 21),

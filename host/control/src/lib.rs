@@ -9,6 +9,7 @@ mod exit;
 mod frame;
 mod reply;
 mod request;
+mod rules;
 mod status;
 mod time;
 
@@ -22,7 +23,8 @@ pub use reply::{
     BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply, Excerpt,
     IdKind, ItemResult, Outcome, ReloadReply, Severity, StopReply, UnbanReply, VersionReply,
 };
-pub use request::{ControlRequest, UnbanRequest, UnbanWhom};
+pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};
+pub use rules::RulesReply;
 pub use status::{
     FirewallStatus, JailStatus, PluginRole, PluginState, PluginStatus, SourceKind, SourceStatus,
     State, StatusReply, StoreStatus,

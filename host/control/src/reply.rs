@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use stockade_core::{Ban, FailureId, IgnoreReason};
 
-use crate::{PROTOCOL, StatusReply, Time};
+use crate::{PROTOCOL, RulesReply, StatusReply, Time};
 
 /// The answer to a request; `reply` says which, by the request's word or `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub enum ControlReply {
     Status(StatusReply),
     /// Who is banned.
     Banned(BannedReply),
+    /// The rules of a jail.
+    Rules(Box<RulesReply>),
+    /// The rules of a jail after the change.
+    Tune(Box<RulesReply>),
     /// What became of each id to ban.
     Ban(BanReply),
     /// What became of each id to unban.

@@ -1,5 +1,7 @@
 //! What a client can ask.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stockade_core::JailName;
 
@@ -25,6 +27,14 @@ pub enum ControlRequest {
         #[serde(default, with = "optional_jail")]
         jail: Option<JailName>,
     },
+    /// What are the rules of a jail?
+    Rules {
+        /// The jail.
+        #[serde(with = "jail")]
+        jail: JailName,
+    },
+    /// Change rules of a jail until the configuration is read again.
+    Tune(TuneRequest),
     /// Ban these now, for the jail's bantime.
     Ban {
         /// The jail that bans.
@@ -48,9 +58,48 @@ pub enum ControlRequest {
 
 impl ControlRequest {
     /// The words of `command`, in the order of the variants.
-    pub const COMMANDS: [&str; 8] = [
-        "ping", "version", "status", "banned", "ban", "unban", "reload", "stop",
+    pub const COMMANDS: [&str; 10] = [
+        "ping", "version", "status", "banned", "rules", "tune", "ban", "unban", "reload", "stop",
     ];
+}
+
+/// What to change of a jail's rules; what is not named stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TuneRequest {
+    /// The jail.
+    #[serde(with = "jail")]
+    pub jail: JailName,
+    /// How long a ban lasts: a time as in the configuration, -1 for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bantime: Option<String>,
+    /// How long a failure counts: a time as in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findtime: Option<String>,
+    /// How many failures lead to a ban.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maxretry: Option<NonZeroU32>,
+    /// Entries to add to `ignoreip`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
+    /// Entries to take out of `ignoreip`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unignore: Vec<String>,
+}
+
+impl TuneRequest {
+    /// Changes nothing yet.
+    #[must_use]
+    pub fn new(jail: JailName) -> Self {
+        Self {
+            jail,
+            bantime: None,
+            findtime: None,
+            maxretry: None,
+            ignore: Vec::new(),
+            unignore: Vec::new(),
+        }
+    }
 }
 
 /// Whose bans to lift, and where.

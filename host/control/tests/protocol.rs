@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use stockade_control::{
     BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply, Excerpt,
     FirewallStatus, ItemResult, JailStatus, Outcome, PluginRole, PluginState, PluginStatus,
-    ReloadReply, Severity, SourceKind, SourceStatus, State, StatusReply, StopReply, StoreStatus,
-    Time, UnbanReply, VersionReply, decode_reply, encode,
+    ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply, StopReply,
+    StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
 };
 use stockade_core::{Ban, FailureId, IgnoreReason, JailName, Timestamp};
 
@@ -92,6 +92,25 @@ fn status() -> StatusReply {
     }
 }
 
+fn rules() -> RulesReply {
+    RulesReply {
+        jail: "sshd".into(),
+        filter: "sshd".into(),
+        logpath: vec!["/var/log/auth.log".into()],
+        journalmatch: vec![vec!["_SYSTEMD_UNIT=ssh.service".into()]],
+        maxretry: 5,
+        findtime_s: 600,
+        bantime_s: Some(600),
+        maxmatches: 5,
+        ignoreip: vec!["127.0.0.0/8".into(), "::1".into()],
+        ignoreself: true,
+        prefregex: None,
+        failregex: vec!["^Invalid user <F-USER>.*</F-USER> from <ADDR> port \\d+$".into()],
+        ignoreregex: Vec::new(),
+        actions: Vec::new(),
+    }
+}
+
 fn diagnostic() -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
@@ -157,6 +176,7 @@ fn examples() -> Vec<(&'static str, ControlReply)> {
         ("version", ControlReply::Version(VersionReply::new("0.1.0"))),
         ("status", ControlReply::Status(status())),
         ("banned", ControlReply::Banned(banned)),
+        ("rules", ControlReply::Rules(Box::new(rules()))),
         ("ban", ControlReply::Ban(ban)),
         ("unban", ControlReply::Unban(unban)),
         ("reload", ControlReply::Reload(reload)),

@@ -7,5 +7,5 @@ mod run;
 mod setup;
 
 fn main() -> std::process::ExitCode {
-    cli::main().into()
+    cli::main()
 }

@@ -4,6 +4,7 @@
 mod args;
 mod ask;
 mod check;
+mod fail2ban_client;
 mod plugin;
 mod regex;
 mod show;
@@ -21,7 +22,15 @@ pub(crate) use args::{GlobalArgs, RunArgs};
 pub(crate) use check::{tell, wire};
 
 /// Runs the command that was typed.
-pub(crate) fn main() -> ExitCode {
+pub(crate) fn main() -> std::process::ExitCode {
+    if fail2ban_client::is_called() {
+        return fail2ban_client::main().into();
+    }
+    own_name().into()
+}
+
+/// Runs as `stockade`.
+fn own_name() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

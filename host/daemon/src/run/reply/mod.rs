@@ -1,6 +1,7 @@
 //! Answers to control requests.
 
 mod bans;
+mod rules;
 mod status;
 
 use stockade_control::{ControlReply, ControlRequest, ErrorKind, StopReply, VersionReply};
@@ -21,6 +22,8 @@ impl Daemon {
             }
             ControlRequest::Status { jail } => self.status(jail.as_ref()).await,
             ControlRequest::Banned { jail } => self.banned(jail.as_ref()).await,
+            ControlRequest::Rules { jail } => self.rules(&jail),
+            ControlRequest::Tune(request) => self.tune(&request).await,
             ControlRequest::Ban { jail, ids } => self.ban(jail, &ids).await,
             ControlRequest::Unban(request) => self.unban(request.jail, &request.whom).await,
             ControlRequest::Reload {} => self.reload().await,
