@@ -4,7 +4,7 @@
 //! operator, reloads and timers go in, and [`Effect`]s come out as values, for a shell to carry out.
 //! The other types here are the words in which the crates around speak to each other; they know
 //! these types and none of their neighbours. Lengths of time are read as fail2ban writes them
-//! ([`parse_duration`]).
+//! ([`parse_duration`]), and its formulas without evaluating them as a program ([`BanFormula`]).
 //!
 //! What it does not do: no I/O, no clock, no async, no serde, no threads and no unsafe code. It
 //! resolves no names and does not know what a firewall is. Everything in it that attackers can make
@@ -19,6 +19,7 @@ mod decider;
 mod effect;
 mod escaped;
 mod failure;
+mod formula;
 mod id;
 mod ignore;
 mod jail;
@@ -39,6 +40,7 @@ pub use decider::Decider;
 pub use effect::{Effect, Event, JailStatus};
 pub use escaped::Escaped;
 pub use failure::{Failure, Failures, Span};
+pub use formula::{BanFormula, FormulaError, parse_number, parse_time_arithmetic};
 pub use id::{AddrParseError, FailureId, canonical, parse_addr};
 pub use ignore::{IgnoreReason, IgnoreSet};
 pub use ipnet::IpNet;

@@ -1,8 +1,8 @@
 //! fail2ban's words for lengths of time: `600`, `10m`, `1d12h`, `1h 30`, `2 weeks`.
 //!
-//! Reads the words and nothing else: fail2ban evaluates the text as a Python expression, so it also
-//! takes `1year-6mo` and `24*60`; here every term is a number with an optional unit, and the terms
-//! are added.
+//! Reads the words and nothing else: every term is a number with an optional unit, and the terms are
+//! added. fail2ban's own configuration may also hold arithmetic, `1year-6mo` or `24*60`, which
+//! [`crate::parse_time_arithmetic`] reads.
 
 use std::fmt;
 use std::time::Duration;
@@ -176,17 +176,12 @@ impl<'a> Rest<'a> {
         if word.is_empty() {
             return Ok(1);
         }
-        let lower = word.to_ascii_lowercase();
-        UNITS
-            .iter()
-            .find(|(words, _)| words.contains(&lower.as_str()))
-            .map(|(_, secs)| *secs)
-            .ok_or_else(|| TimeWordError {
-                offset: begin,
-                kind: TimeWordErrorKind::UnknownUnit {
-                    found: word.to_owned(),
-                },
-            })
+        unit_secs(word).ok_or_else(|| TimeWordError {
+            offset: begin,
+            kind: TimeWordErrorKind::UnknownUnit {
+                found: word.to_owned(),
+            },
+        })
     }
 
     fn no_number(&self) -> TimeWordErrorKind {
@@ -196,6 +191,15 @@ impl<'a> Rest<'a> {
             Some(found) => TimeWordErrorKind::NoNumber { found },
         }
     }
+}
+
+/// The seconds of a unit, in any case of letters.
+pub(crate) fn unit_secs(word: &str) -> Option<u64> {
+    let lower = word.to_ascii_lowercase();
+    UNITS
+        .iter()
+        .find(|(words, _)| words.contains(&lower.as_str()))
+        .map(|(_, secs)| *secs)
 }
 
 /// `whole.fraction` units of `secs` seconds in microseconds, or `None` where that is too long.
