@@ -300,6 +300,7 @@ pub(crate) fn compile(filter: &FilterSettings) -> Result<Filter, Vec<PatternErro
             DatePattern::Default => stockade_detect::DatePattern::Default,
             DatePattern::None => stockade_detect::DatePattern::None,
         },
+        ..FilterSource::default()
     })
 }
 

@@ -15,7 +15,7 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use stockade_core::{Checkpoint, Chunk, JailName, LineTimes, SourceName, Timestamp};
-use stockade_detect::{DatePattern, Detector, Filter, FilterSource, Matcher, PlanFilter};
+use stockade_detect::{Detector, Filter, FilterSource, Matcher, PlanFilter};
 
 /// Lines of each log.
 const LINES: usize = 500_000;
@@ -39,7 +39,7 @@ fn stock() -> FilterSource {
         prefregex: stock.prefregex,
         failregex: stock.failregex,
         ignoreregex: Vec::new(),
-        datepattern: DatePattern::Default,
+        ..FilterSource::default()
     }
 }
 

@@ -8,10 +8,11 @@ use jiff::tz::TimeZone;
 use stockade_core::{Chunk, Failure, Failures, JailName, LineTimes, SourceName, Span, Timestamp};
 
 use crate::dates::{DateFinder, Found as Date};
-use crate::filter::{DatePattern, Filter, Scratch, Verdict};
+use crate::filter::{Filter, Scratch, Verdict};
 use crate::lines::{self, Line};
 use crate::plan::{PatternSet, PlanFilter};
 use crate::prefilter::{Found, Prefilter};
+use crate::source::DatePattern;
 use crate::subject::{Subject, span};
 
 /// How a jail recognises failures.

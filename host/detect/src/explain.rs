@@ -4,8 +4,9 @@ use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Span, Timestamp};
 
 use crate::dates::DateFinder;
-use crate::filter::{DatePattern, Filter, Scratch, Verdict};
+use crate::filter::{Filter, Scratch, Verdict};
 use crate::lines::{self, LINE_LEN_MAX};
+use crate::source::DatePattern;
 use crate::subject::Subject;
 
 /// What a filter makes of a line.
@@ -59,7 +60,7 @@ impl Filter {
         }
         let date = match self.source().datepattern {
             DatePattern::None => None,
-            DatePattern::Default => {
+            DatePattern::Default | DatePattern::Templates(_) => {
                 let mut finder = DateFinder::new(zone.clone());
                 finder.set_now(now);
                 finder.find(line)

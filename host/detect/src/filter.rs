@@ -11,30 +11,8 @@ use crate::literals;
 use crate::pattern::{self, IdText, Parsed, Pattern};
 use crate::prefilter::{Needs, bit};
 use crate::shape::{Places, Reading, UserText};
+use crate::source::FilterSource;
 use crate::tags::Role;
-
-/// Where the time of a line is looked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum DatePattern {
-    /// The usual formats, found by themselves and cut out of the line.
-    #[default]
-    Default,
-    /// Nowhere: the line has no date, stays whole, and happened when it was read.
-    None,
-}
-
-/// A filter as it stands in a configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FilterSource {
-    /// What every line has to match; `<F-CONTENT>` in it is what the other patterns get to see.
-    pub prefregex: Option<String>,
-    /// What a failure looks like; the first that matches wins.
-    pub failregex: Vec<String>,
-    /// What is no failure even though a failregex matches.
-    pub ignoreregex: Vec<String>,
-    /// Where the time of a line is looked for.
-    pub datepattern: DatePattern,
-}
 
 /// A compiled filter. Immutable; one is shared by all jails that use it.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod address;
 mod automaton;
 mod dates;
 mod detector;
+mod encoding;
 mod error;
 mod explain;
 mod filter;
@@ -24,17 +25,20 @@ mod pattern;
 mod plan;
 mod prefilter;
 mod shape;
+mod source;
 mod subject;
 mod tags;
 
 pub use detector::{
     AMBIGUOUS_SHOWN_MAX, AmbiguousLine, Detector, Matcher, Scan, ScanCounts, Survivor, Survivors,
 };
+pub use encoding::{EncodingError, LogEncoding, NamedEncoding};
 pub use error::{PatternError, PatternPlace};
 pub use explain::{Explanation, Outcome};
-pub use filter::{DatePattern, Filter, FilterSource};
+pub use filter::Filter;
 pub use lines::LINE_LEN_MAX;
 pub use plan::{
     PLAN_LITERAL_LEN_MAX, PLAN_LITERALS_MAX, PLAN_PATTERN_LEN_MAX, PLAN_PATTERNS_MAX, PatternSet,
     PlanFilter,
 };
+pub use source::{DatePattern, Dialect, FilterSource, HostNames};

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use stockade_core::{
     Checkpoint, Chunk, FailureId, JailName, LineTimes, SourceName, Span, Timestamp,
 };
-use stockade_detect::{DatePattern, Detector, Filter, FilterSource, Matcher, Outcome, Scan};
+use stockade_detect::{Detector, Filter, FilterSource, Matcher, Outcome, Scan};
 
 /// 2026-11-23 05:57:00 UTC, a little after the lines of the corpus.
 const NOW: Timestamp = Timestamp::from_secs(1_795_413_420);
@@ -44,7 +44,7 @@ fn sshd() -> Filter {
         prefregex: stock.prefregex,
         failregex: stock.failregex,
         ignoreregex: stock.ignoreregex,
-        datepattern: DatePattern::Default,
+        ..FilterSource::default()
     })
     .unwrap()
 }

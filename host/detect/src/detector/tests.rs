@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use stockade_core::{Checkpoint, FailureId};
 
 use super::*;
-use crate::filter::FilterSource;
 use crate::lines::LINE_LEN_MAX;
+use crate::source::FilterSource;
 
 /// 2026-11-23 12:00 UTC.
 const NOW: Timestamp = Timestamp::from_secs(1_795_435_200);

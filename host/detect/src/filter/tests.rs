@@ -35,7 +35,7 @@ fn all_faults_of_a_filter_are_told_at_once_and_where_they_are() {
             "<ADDR> x)".into(),
         ],
         ignoreregex: vec!["a{2,1}".into()],
-        datepattern: DatePattern::Default,
+        ..FilterSource::default()
     };
     let errors = refused(&source);
     let places: Vec<_> = errors
