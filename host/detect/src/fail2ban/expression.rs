@@ -1,0 +1,290 @@
+//! A pattern in fail2ban's dialect, compiled.
+//!
+//! Linear time is the rule: an expression goes to `regex-automata`. One that needs look-around,
+//! back-references or conditions goes to `fancy-regex`, which goes back and forth; a linear
+//! expression that matches whenever the whole one does stands in front of it, and the steps it may
+//! take are limited, so that a hostile line costs little. Reaching the limit is a result of its own.
+//!
+//! For a subject of ASCII, which nearly every line is, each expression has a form without Unicode
+//! that gives the same answer and is many times smaller; the other form is made when it is needed.
+
+use std::sync::OnceLock;
+
+use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Input, MatchKind};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::Hir;
+
+use super::parse::{self, Pattern};
+use super::render::{Form, render};
+use super::syntax::Node;
+use super::tags;
+use crate::error::Fault;
+use crate::literals;
+use crate::pattern::{PATTERN_LEN_MAX, PATTERN_SIZE_MAX};
+use crate::source::HostNames;
+
+/// Longest pattern with its tags replaced, in bytes; a `<HOST>` becomes about 150 of them.
+const EXPANDED_LEN_MAX: usize = 4 * PATTERN_LEN_MAX;
+/// Memory of the form for any characters; classes such as `\w` have thousands of them.
+const UNICODE_SIZE_MAX: usize = 16 * PATTERN_SIZE_MAX;
+/// Memory for the states that a lazy automaton keeps.
+const LAZY_CACHE: usize = 512 * 1024;
+/// Steps that a match may go back and forth. Honest lines need some hundreds; this many take about
+/// ten milliseconds, which is what a hostile line may cost.
+const STEPS_MAX: usize = 100_000;
+
+/// How a pattern is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExpressionOptions {
+    /// What `<HOST>` may be.
+    pub(crate) host_names: HostNames,
+    /// `^` and `$` match at every line (`maxlines` above 1).
+    pub(crate) multiline: bool,
+}
+
+/// A pattern with groups that have names.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    /// The names of groups, with their numbers.
+    names: Vec<(String, usize)>,
+    groups: usize,
+    engine: Engine,
+    required: Option<Vec<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Linear(Linear),
+    Backtracking {
+        necessary: Linear,
+        fancy: Box<fancy_regex::Regex>,
+    },
+}
+
+/// The limit of steps was reached, so that it is not known whether the pattern matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GaveUp;
+
+/// Where the groups of a match stand in the subject; reused from match to match.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    /// The whole match first; `None` for a group that took no part.
+    spans: Vec<Option<(usize, usize)>>,
+    slots: Vec<Option<NonMaxUsize>>,
+}
+
+impl Groups {
+    /// The whole match.
+    pub(crate) fn whole(&self) -> (usize, usize) {
+        self.span(0).unwrap_or_default()
+    }
+
+    /// The group with this number.
+    pub(crate) fn span(&self, number: usize) -> Option<(usize, usize)> {
+        self.spans.get(number).copied().flatten()
+    }
+}
+
+impl Expression {
+    /// Compiles `source`, a pattern with fail2ban's tags.
+    pub(crate) fn compile(source: &str, options: ExpressionOptions) -> Result<Self, Fault> {
+        let expanded = tags::expand(source, options.host_names);
+        let len = expanded.text.len();
+        if len > EXPANDED_LEN_MAX {
+            let message =
+                format!("the pattern has {len} bytes, more than the {EXPANDED_LEN_MAX} allowed");
+            return Err(Fault::whole(message));
+        }
+        if expanded.text.trim().is_empty() {
+            return Err(Fault::whole("the pattern is empty"));
+        }
+        let in_source = |fault: Fault| Fault {
+            offset: fault.offset.map(|at| expanded.author_offset(at)),
+            ..fault
+        };
+        let pattern = parse::parse(&expanded.text, options.multiline).map_err(in_source)?;
+        Self::build(pattern)
+    }
+
+    fn build(pattern: Pattern) -> Result<Self, Fault> {
+        let Pattern {
+            node,
+            names,
+            groups,
+        } = pattern;
+        let (engine, hir) = if node.needs_backtracking() {
+            let (necessary, hir) =
+                Linear::new(&node, Form::NecessaryAscii, Form::Necessary, false)?;
+            let fancy = Box::new(backtracking(&node)?);
+            (Engine::Backtracking { necessary, fancy }, hir)
+        } else {
+            let (linear, hir) = Linear::new(&node, Form::LinearAscii, Form::Linear, true)?;
+            (Engine::Linear(linear), hir)
+        };
+        Ok(Self {
+            names: names.into_iter().collect(),
+            groups,
+            engine,
+            required: literals::required(&hir, may_be_cut_between),
+        })
+    }
+
+    /// The number of the group with this name.
+    pub(crate) fn group(&self, name: &str) -> Option<usize> {
+        let mut names = self.names.iter();
+        names
+            .find(|(own, _)| own == name)
+            .map(|(_, number)| *number)
+    }
+
+    /// The names of groups and their numbers, by name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.names
+            .iter()
+            .map(|(name, number)| (name.as_str(), *number))
+    }
+
+    /// Texts of which a line must contain at least one, if there are useful ones. They hold for the
+    /// line as it is, wherever its date is cut out at the ends of words.
+    pub(crate) fn required(&self) -> Option<&[Vec<u8>]> {
+        self.required.as_deref()
+    }
+
+    /// Whether matching takes time linear in the subject.
+    pub(crate) fn is_linear(&self) -> bool {
+        matches!(self.engine, Engine::Linear(_))
+    }
+
+    /// Looks for the leftmost match in `subject`, whose lines all end in a line feed, as fail2ban
+    /// shows them to Python; `groups` has it if there is one.
+    pub(crate) fn find(&self, subject: &str, groups: &mut Groups) -> Result<bool, GaveUp> {
+        groups.spans.clear();
+        match &self.engine {
+            Engine::Linear(linear) => linear.find(subject, self.groups, groups),
+            Engine::Backtracking { necessary, fancy } => {
+                if !necessary.is_match(subject)? {
+                    return Ok(false);
+                }
+                let Some(found) = fancy.captures(subject).map_err(|_| GaveUp)? else {
+                    return Ok(false);
+                };
+                let span = |number| found.get(number).map(|group| (group.start(), group.end()));
+                groups.spans.extend((0..=self.groups).map(span));
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// A linear expression in its two forms.
+#[derive(Debug)]
+struct Linear {
+    ascii: Regex,
+    /// The form for any characters, as it is written and when it was needed; `None` where it needs
+    /// more memory than it may have.
+    text: String,
+    unicode: OnceLock<Option<Regex>>,
+    captures: bool,
+}
+
+impl Linear {
+    fn new(node: &Node, ascii: Form, unicode: Form, captures: bool) -> Result<(Self, Hir), Fault> {
+        let hir = hir(&render(node, ascii), false)?;
+        let linear = Self {
+            ascii: regex(&hir, captures, PATTERN_SIZE_MAX)?,
+            text: render(node, unicode),
+            unicode: OnceLock::new(),
+            captures,
+        };
+        // What is wrong with the other form is to be known now, not when a line needs it.
+        crate::fail2ban::expression::hir(&linear.text, true)?;
+        Ok((linear, hir))
+    }
+
+    fn regex(&self, subject: &str) -> Result<&Regex, GaveUp> {
+        if subject.is_ascii() {
+            return Ok(&self.ascii);
+        }
+        let build = || {
+            let hir = hir(&self.text, true).ok()?;
+            regex(&hir, self.captures, UNICODE_SIZE_MAX).ok()
+        };
+        self.unicode.get_or_init(build).as_ref().ok_or(GaveUp)
+    }
+
+    fn is_match(&self, subject: &str) -> Result<bool, GaveUp> {
+        Ok(self.regex(subject)?.is_match(subject))
+    }
+
+    fn find(&self, subject: &str, count: usize, groups: &mut Groups) -> Result<bool, GaveUp> {
+        let regex = self.regex(subject)?;
+        groups.slots.clear();
+        groups.slots.resize(2 * (count + 1), None);
+        let found = regex.search_slots(&Input::new(subject), &mut groups.slots);
+        if found.is_none() {
+            return Ok(false);
+        }
+        let spans = groups.slots.chunks_exact(2).map(|pair| match pair {
+            [Some(start), Some(end)] => Some((start.get(), end.get())),
+            _ => None,
+        });
+        groups.spans.extend(spans);
+        Ok(true)
+    }
+}
+
+fn hir(text: &str, unicode: bool) -> Result<Hir, Fault> {
+    ParserBuilder::new()
+        .utf8(unicode)
+        .unicode(unicode)
+        // Each group of the author's becomes up to three.
+        .nest_limit(1000)
+        .build()
+        .parse(text)
+        .map_err(|error| Fault::whole(error.to_string().replace('\n', " ")))
+}
+
+fn regex(hir: &Hir, captures: bool, size_max: usize) -> Result<Regex, Fault> {
+    let which = if captures {
+        WhichCaptures::All
+    } else {
+        WhichCaptures::Implicit
+    };
+    let config = Regex::config()
+        .utf8_empty(false)
+        .match_kind(MatchKind::LeftmostFirst)
+        .nfa_size_limit(Some(size_max))
+        .hybrid_cache_capacity(LAZY_CACHE)
+        .which_captures(which);
+    Regex::builder()
+        .configure(config)
+        .build_from_hir(hir)
+        .map_err(|error| match error.size_limit() {
+            Some(limit) => Fault::whole(format!(
+                "the compiled pattern needs more than the {limit} bytes allowed"
+            ))
+            .hint("use smaller counts in {n,m}, or none"),
+            None => Fault::whole(error.to_string()),
+        })
+}
+
+fn backtracking(node: &Node) -> Result<fancy_regex::Regex, Fault> {
+    fancy_regex::RegexBuilder::new(&render(node, Form::Backtracking))
+        .backtrack_limit(STEPS_MAX)
+        .delegate_size_limit(UNICODE_SIZE_MAX)
+        .build()
+        .map_err(|error| Fault::whole(error.to_string().replace('\n', " ")))
+}
+
+/// May a date be cut out between these neighbouring bytes of what remains? Dates begin and end at
+/// the end of a word, so that only within one nothing was cut.
+fn may_be_cut_between(before: u8, after: u8) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !(word(before) && word(after))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use super::*;
+
+fn compile(source: &str) -> Expression {
+    Expression::compile(source, ExpressionOptions::default()).unwrap()
+}
+
+/// The groups with names that took part, as `name=text`.
+fn found(source: &str, subject: &str) -> Option<String> {
+    let expression = compile(source);
+    let mut groups = Groups::default();
+    if !expression.find(subject, &mut groups).unwrap() {
+        return None;
+    }
+    let named = expression.names().filter_map(|(name, number)| {
+        let (start, end) = groups.span(number)?;
+        Some(format!("{name}={}", subject.get(start..end)?))
+    });
+    Some(named.collect::<Vec<_>>().join(" "))
+}
+
+fn fault(source: &str) -> Fault {
+    Expression::compile(source, ExpressionOptions::default()).unwrap_err()
+}
+
+#[test]
+fn the_end_is_before_the_last_line_feed_too() {
+    assert!(found("a$", "a\n").is_some());
+    assert!(found("a$", "a\n\n").is_none());
+    assert!(found(r"a\Z", "a\n").is_none());
+    assert_eq!(found("(?P<x>[^b]+)$", "aa\n").as_deref(), Some("x=aa\n"));
+    assert_eq!(found("(?P<x>[^b]+?)$", "aa\n").as_deref(), Some("x=aa"));
+    assert!(found("a$\n", "a\n").is_some());
+}
+
+#[test]
+fn what_rust_reads_otherwise_is_read_as_python_does() {
+    assert!(found(r"\<a\>", "<a>\n").is_some());
+    assert!(found("[[a]", "[\n").is_some());
+    assert!(found("a{,2}b", "b\n").is_some());
+    assert!(found("a{b", "a{b\n").is_some());
+    assert!(found("a{1,2", "a{1,2\n").is_some());
+    assert!(found("[a&&b]", "&\n").is_some());
+    assert!(found(r"a[\s]b", "a\u{1c}b\n").is_some());
+    assert!(found(r"^\w$", "\u{301}\n").is_none());
+    assert!(found(r"^\w$", "é\n").is_some());
+    assert!(found(r"^\d$", "٣\n").is_some());
+    assert!(found("((?i)A)b", "ab\n").is_some());
+    assert!(found("((?i)A)b", "aB\n").is_none());
+    assert!(found(r"\x41\u0042\103", "ABC\n").is_some());
+}
+
+#[test]
+fn conditions_look_around_and_references_are_matched() {
+    let condition = "^(?P<q>\")?(?P<x>a)(?(q)\"|b)$";
+    assert_eq!(found(condition, "\"a\"\n").as_deref(), Some("q=\" x=a"));
+    assert_eq!(found(condition, "ab\n").as_deref(), Some("x=a"));
+    assert!(found(condition, "a\"\n").is_none());
+    assert!(found(r"(?P<a>\w+) (?P=a)$", "ab ab\n").is_some());
+    assert!(found(r"(\w+) \1$", "ab cd\n").is_none());
+    assert!(found("^(?!x)a", "a\n").is_some());
+    assert!(found("(?<=b)a", "ca\n").is_none());
+    assert!(found("^(?>a*)a", "aaa\n").is_none());
+    assert!(found("^a*+a", "aaa\n").is_none());
+    assert!(compile(".*a+").is_linear());
+    assert!(!compile("^(?!x)a").is_linear());
+}
+
+#[test]
+fn lines_are_told_apart_where_several_are_looked_at() {
+    let options = ExpressionOptions {
+        multiline: true,
+        ..ExpressionOptions::default()
+    };
+    let expression = Expression::compile("^a<SKIPLINES>b$", options).unwrap();
+    let mut groups = Groups::default();
+    assert!(expression.find("x\na\ny\nz\nb\n", &mut groups).unwrap());
+    assert_eq!(groups.whole(), (2, 9));
+    let skipped = groups.span(expression.group("skiplines0").unwrap());
+    assert_eq!(skipped, Some((4, 8)));
+}
+
+#[test]
+fn hosts_are_addresses_or_names() {
+    assert_eq!(
+        found("from <HOST>$", "from [::ffff:192.0.2.1]\n").as_deref(),
+        Some("ip4=192.0.2.1")
+    );
+    assert_eq!(
+        found("from <HOST>$", "from 2001:db8::\n").as_deref(),
+        Some("ip6=2001:db8::")
+    );
+    assert_eq!(found("from <HOST>$", "from host.example\n"), None);
+    let options = ExpressionOptions {
+        host_names: HostNames::Resolve,
+        ..ExpressionOptions::default()
+    };
+    let expression = Expression::compile("from <HOST>$", options).unwrap();
+    assert!(
+        expression
+            .find("from host.example\n", &mut Groups::default())
+            .unwrap()
+    );
+}
+
+#[test]
+fn faults_point_into_the_authors_text() {
+    assert_eq!(fault("<F-USER>a</F-USER>(b").offset, Some(18));
+    assert_eq!(fault("a**").offset, Some(2));
+    assert_eq!(fault("[a").offset, Some(0));
+    assert_eq!(fault(r"\q").offset, Some(0));
+    assert_eq!(fault("(?P=x)").message, "there is no group named 'x'");
+    assert_eq!(fault(r"(a)\2").message, "there is no group 2");
+    assert_eq!(
+        fault("<F-USER>a</F-USER><F-USER>b</F-USER>").message,
+        "there are two groups named 'user'"
+    );
+    assert_eq!(fault(" ").message, "the pattern is empty");
+    assert_eq!(fault("a)").offset, Some(1));
+    assert!(fault(&"(".repeat(200)).message.contains("nested deeper"));
+    assert!(
+        fault("(?:(?:a{1000}){1000}){1000}")
+            .message
+            .contains("bytes allowed")
+    );
+}
+
+#[test]
+fn the_limit_of_steps_is_no_miss() {
+    let expression = compile(r"^(?=(a+)+$)\1b");
+    let subject = format!("{}!b\n", "a".repeat(200));
+    assert_eq!(
+        expression.find(&subject, &mut Groups::default()),
+        Err(GaveUp)
+    );
+}
+
+#[test]
+fn required_texts_are_words_that_no_date_can_part() {
+    let required = |source: &str| -> Vec<String> {
+        let expression = compile(source);
+        let texts = expression.required().unwrap_or_default();
+        texts
+            .iter()
+            .map(|text| String::from_utf8(text.clone()).unwrap())
+            .collect()
+    };
+    assert_eq!(required("^Failed password for .*"), ["password"]);
+    assert_eq!(required("^(?!x)Failed (?:a|b)"), ["Failed"]);
+    assert_eq!(required(r"^\w+ \d"), [""; 0]);
+}
