@@ -12,6 +12,15 @@ mod civil;
 mod epoch;
 mod numeric;
 mod syslog;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the judge of fail2ban's dialect is on its way"
+    )
+)]
+pub(crate) mod templates;
 
 use jiff::tz::TimeZone;
 use stockade_core::{Span, Timestamp};

@@ -18,9 +18,10 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Hir;
 
 use super::parse::{self, Pattern};
-use super::render::{Form, render};
-use super::syntax::Node;
+use super::render::{Form, captured, render};
+use super::syntax::{Assert, Node};
 use super::tags;
+use super::unroll::unroll;
 use crate::error::Fault;
 use crate::literals;
 use crate::pattern::{PATTERN_LEN_MAX, PATTERN_SIZE_MAX};
@@ -109,12 +110,28 @@ impl Expression {
         Self::build(pattern)
     }
 
+    /// Compiles the pattern of a date, which has no tags. With `begins` and `ends` it does not begin
+    /// or end within a word.
+    pub(crate) fn of_date(text: &str, begins: bool, ends: bool) -> Result<Self, Fault> {
+        let mut pattern = parse::parse(text, false)?;
+        let edge = |there: bool| there.then_some(Node::Assert(Assert::WordEdge));
+        let parts = [edge(begins), Some(pattern.node), edge(ends)];
+        pattern.node = Node::Concat(parts.into_iter().flatten().collect());
+        Self::build(pattern)
+    }
+
     fn build(pattern: Pattern) -> Result<Self, Fault> {
         let Pattern {
             node,
             names,
             groups,
         } = pattern;
+        let unrolled = unroll(node.clone());
+        let node = if unrolled.needs_backtracking() {
+            node
+        } else {
+            unrolled
+        };
         let (engine, hir) = if node.needs_backtracking() {
             let (necessary, hir) =
                 Linear::new(&node, Form::NecessaryAscii, Form::Necessary, false)?;
@@ -161,14 +178,29 @@ impl Expression {
     /// Looks for the leftmost match in `subject`, whose lines all end in a line feed, as fail2ban
     /// shows them to Python; `groups` has it if there is one.
     pub(crate) fn find(&self, subject: &str, groups: &mut Groups) -> Result<bool, GaveUp> {
+        self.find_between(subject, subject.is_ascii(), (0, subject.len()), groups)
+    }
+
+    /// The same in the part `from..to`, where `^` is still the beginning of the subject, and the end
+    /// is that of the part. `ascii` says whether the subject is.
+    pub(crate) fn find_between(
+        &self,
+        subject: &str,
+        ascii: bool,
+        (from, to): (usize, usize),
+        groups: &mut Groups,
+    ) -> Result<bool, GaveUp> {
         groups.spans.clear();
+        let subject = subject.get(..to).unwrap_or_default();
+        let input = Input::new(subject).range(from.min(subject.len())..);
         match &self.engine {
-            Engine::Linear(linear) => linear.find(subject, self.groups, groups),
+            Engine::Linear(linear) => linear.find(&input, ascii, self.groups, groups),
             Engine::Backtracking { necessary, fancy } => {
-                if !necessary.is_match(subject)? {
+                if !necessary.regex(ascii)?.is_match(input) {
                     return Ok(false);
                 }
-                let Some(found) = fancy.captures(subject).map_err(|_| GaveUp)? else {
+                let found = fancy.captures_from_pos(subject, from.min(subject.len()));
+                let Some(found) = found.map_err(|_| GaveUp)? else {
                     return Ok(false);
                 };
                 let span = |number| found.get(number).map(|group| (group.start(), group.end()));
@@ -187,56 +219,63 @@ struct Linear {
     /// more memory than it may have.
     text: String,
     unicode: OnceLock<Option<Regex>>,
-    captures: bool,
+    /// The group that each capture of the engine is; none where it does not capture.
+    captures: Vec<usize>,
 }
 
 impl Linear {
     fn new(node: &Node, ascii: Form, unicode: Form, captures: bool) -> Result<(Self, Hir), Fault> {
-        let hir = hir(&render(node, ascii), false)?;
+        let hir = parsed(&render(node, ascii), false)?;
+        let captures = if captures { captured(node) } else { Vec::new() };
         let linear = Self {
-            ascii: regex(&hir, captures, PATTERN_SIZE_MAX)?,
+            ascii: regex(&hir, !captures.is_empty(), PATTERN_SIZE_MAX)?,
             text: render(node, unicode),
             unicode: OnceLock::new(),
             captures,
         };
         // What is wrong with the other form is to be known now, not when a line needs it.
-        crate::fail2ban::expression::hir(&linear.text, true)?;
+        parsed(&linear.text, true)?;
         Ok((linear, hir))
     }
 
-    fn regex(&self, subject: &str) -> Result<&Regex, GaveUp> {
-        if subject.is_ascii() {
+    fn regex(&self, ascii: bool) -> Result<&Regex, GaveUp> {
+        if ascii {
             return Ok(&self.ascii);
         }
         let build = || {
-            let hir = hir(&self.text, true).ok()?;
-            regex(&hir, self.captures, UNICODE_SIZE_MAX).ok()
+            let hir = parsed(&self.text, true).ok()?;
+            regex(&hir, !self.captures.is_empty(), UNICODE_SIZE_MAX).ok()
         };
         self.unicode.get_or_init(build).as_ref().ok_or(GaveUp)
     }
 
-    fn is_match(&self, subject: &str) -> Result<bool, GaveUp> {
-        Ok(self.regex(subject)?.is_match(subject))
-    }
-
-    fn find(&self, subject: &str, count: usize, groups: &mut Groups) -> Result<bool, GaveUp> {
-        let regex = self.regex(subject)?;
+    fn find(
+        &self,
+        input: &Input<'_>,
+        ascii: bool,
+        count: usize,
+        groups: &mut Groups,
+    ) -> Result<bool, GaveUp> {
+        let regex = self.regex(ascii)?;
         groups.slots.clear();
-        groups.slots.resize(2 * (count + 1), None);
-        let found = regex.search_slots(&Input::new(subject), &mut groups.slots);
-        if found.is_none() {
+        groups.slots.resize(2 * (self.captures.len() + 1), None);
+        if regex.search_slots(input, &mut groups.slots).is_none() {
             return Ok(false);
         }
-        let spans = groups.slots.chunks_exact(2).map(|pair| match pair {
-            [Some(start), Some(end)] => Some((start.get(), end.get())),
-            _ => None,
-        });
-        groups.spans.extend(spans);
+        groups.spans.resize(count + 1, None);
+        let numbers = std::iter::once(&0).chain(&self.captures);
+        for (&number, pair) in numbers.zip(groups.slots.chunks_exact(2)) {
+            if let [Some(start), Some(end)] = pair
+                && let Some(span) = groups.spans.get_mut(number)
+            {
+                *span = Some((start.get(), end.get()));
+            }
+        }
         Ok(true)
     }
 }
 
-fn hir(text: &str, unicode: bool) -> Result<Hir, Fault> {
+fn parsed(text: &str, unicode: bool) -> Result<Hir, Fault> {
     ParserBuilder::new()
         .utf8(unicode)
         .unicode(unicode)

@@ -9,3 +9,6 @@ mod parse;
 mod render;
 mod syntax;
 mod tags;
+mod unroll;
+
+pub(crate) use expression::{Expression, GaveUp, Groups};

@@ -29,11 +29,42 @@ impl Form {
     }
 }
 
-/// Writes `node`. Groups keep their numbers, but where only a necessary condition is written: there none captures.
+/// Writes `node`. Its groups come in the order of [`captured`], but where only a necessary condition
+/// is written: there none captures.
 pub(super) fn render(node: &Node, form: Form) -> String {
     let mut out = String::new();
     write(&mut out, node, form);
     out
+}
+
+/// The numbers of the groups that capture, in the order in which they are written. One that was
+/// unrolled comes several times.
+pub(super) fn captured(node: &Node) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    collect(node, &mut numbers);
+    numbers
+}
+
+fn collect(node: &Node, numbers: &mut Vec<usize>) {
+    match node {
+        Node::Group { number, node } => {
+            numbers.extend(*number);
+            collect(node, numbers);
+        }
+        Node::Repeat { node, .. } | Node::Look { node, .. } | Node::Atomic(node) => {
+            collect(node, numbers);
+        }
+        Node::Concat(parts) | Node::Alternation(parts) => {
+            for part in parts {
+                collect(part, numbers);
+            }
+        }
+        Node::Conditional { yes, no, .. } => {
+            collect(yes, numbers);
+            collect(no, numbers);
+        }
+        _ => {}
+    }
 }
 
 fn write(out: &mut String, node: &Node, form: Form) {
@@ -163,6 +194,10 @@ fn place(assert: Assert, form: Form) -> &'static str {
         Assert::VeryEnd => r"\z",
         Assert::WordBoundary => r"\b",
         Assert::NoWordBoundary => r"\B",
+        Assert::WordEdge if form == Form::Backtracking => {
+            r"(?:(?<![\p{L}\p{N}_])|(?![\p{L}\p{N}_]))"
+        }
+        Assert::WordEdge => r"(?:\b{start-half}|\b{end-half})",
         Assert::TextEnd if form == Form::Backtracking => r"(?=\n?\z)",
         Assert::TextEnd => r"(?:\n?\z)",
     }

@@ -61,6 +61,8 @@ pub(super) enum Assert {
     VeryEnd,
     WordBoundary,
     NoWordBoundary,
+    /// Not between two characters of one word.
+    WordEdge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,118 @@
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use stockade_core::Timestamp;
+
+use super::*;
+
+/// 2005-08-14 12:00:00 in Berlin.
+const NOW: i64 = 1_124_013_600;
+
+fn detector(patterns: &[&str]) -> DateDetector {
+    let patterns: Vec<String> = patterns.iter().map(|text| (*text).to_owned()).collect();
+    let templates = Arc::new(Templates::compile(&patterns).unwrap());
+    DateDetector::new(templates, TimeZone::get("Europe/Berlin").unwrap())
+}
+
+fn find(patterns: &[&str], line: &str) -> Option<(i64, String)> {
+    let found = detector(patterns).find(line, Timestamp::from_secs(NOW))?;
+    let text = line.get(found.start..found.end).unwrap().to_owned();
+    Some((found.at.unwrap().as_micros(), text))
+}
+
+#[track_caller]
+fn is_now(patterns: &[&str], line: &str, text: &str) {
+    let expected = Some((NOW * 1_000_000, text.to_owned()));
+    assert_eq!(find(patterns, line), expected, "{line}");
+}
+
+#[test]
+fn dates_of_every_kind_are_found() {
+    for (line, date) in [
+        ("2005-08-14T12:00:00.981 x", "2005-08-14T12:00:00.981"),
+        ("2005-08-14 10:00:00Z x", "2005-08-14 10:00:00Z"),
+        ("2005/08/14 12:00:00 x", "2005/08/14 12:00:00"),
+        ("Aug 14 12:00:00 host x", "Aug 14 12:00:00"),
+        ("Sun Aug 14 12:00:00 2005 x", "Sun Aug 14 12:00:00 2005"),
+        ("Sun Aug 14 2005 12:00:00 x", "Sun Aug 14 2005 12:00:00"),
+        ("14/08/2005 12:00:00 x", "14/08/2005 12:00:00"),
+        ("14/08/05 12:00:00 x", "14/08/05 12:00:00"),
+        (
+            "[14/Aug/2005:10:00:00 +0000] x",
+            "14/Aug/2005:10:00:00 +0000",
+        ),
+        ("14-Aug-2005 12:00:00.252 x", "14-Aug-2005 12:00:00.252"),
+        ("08/14/2005:12:00:00 x", "08/14/2005:12:00:00"),
+        ("08-14-2005 12:00:00.252 x", "08-14-2005 12:00:00.252"),
+        ("1124013600 x", "1124013600"),
+        ("[1124013600] x", "1124013600"),
+        ("type=X msg=audit(1124013600:99): x", "1124013600"),
+        ("<08/14/05@12:00:00> x", "<08/14/05@12:00:00>"),
+        ("050814 12:00:00 x", "050814 12:00:00"),
+        ("Aug 14, 2005 12:00:00 PM x", "Aug 14, 2005 12:00:00 PM"),
+        ("Aug-14-05 12:00:00 x", "Aug-14-05 12:00:00"),
+        ("20050814T120000 x", "20050814T120000"),
+        ("[CEST Aug 14 12:00:00] x", "CEST Aug 14 12:00:00"),
+        ("@4000000042ff162000000000 x", "@4000000042ff162000000000"),
+    ] {
+        is_now(&[], line, date);
+    }
+    assert_eq!(find(&[], "no date 12345 here"), None);
+}
+
+#[test]
+fn patterns_of_ones_own_are_read() {
+    is_now(&["^%Y %m %d %H"], "2005 08 14 12 x", "2005 08 14 12");
+    is_now(
+        &[r"\[%d %b %Y %H:%M\]"],
+        "x [14 Aug 2005 12:00] y",
+        "[14 Aug 2005 12:00]",
+    );
+    is_now(
+        &[r"^x \[{DATE}\]"],
+        "x [2005-08-14 12:00:00] y",
+        "x [2005-08-14 12:00:00]",
+    );
+    is_now(&[r"t={LEPOCH}"], "a t=1124013600000 b", "t=1124013600000");
+    is_now(&["{NONE}"], "2001-01-01 00:00:00", "");
+    is_now(&["**%Y%m%dT%H**"], "a20050814T12b", "20050814T12");
+    assert_eq!(find(&["%Y%m%dT%H"], "a20050814T12b"), None);
+    is_now(
+        &["x", "{DEFAULT}"],
+        "2005-08-14 12:00:00",
+        "2005-08-14 12:00:00",
+    );
+}
+
+#[test]
+fn a_date_that_is_none_is_found_and_has_no_time() {
+    let found = detector(&[]).find("2005-02-30 12:00:00 x", Timestamp::from_secs(NOW));
+    assert_eq!(found.map(|found| found.at), Some(None));
+}
+
+#[test]
+fn a_date_in_the_message_is_not_taken_for_that_of_the_line() {
+    let mut detector = detector(&[]);
+    let mut find = |line: &str| {
+        let found = detector.find(line, Timestamp::from_secs(NOW))?;
+        line.get(found.start..found.end).map(str::to_owned)
+    };
+    let line = "14/Aug/2005:10:00:00 +0000 said 2005-08-14 12:00:00";
+    for _ in 0..3 {
+        assert_eq!(find(line).as_deref(), Some("14/Aug/2005:10:00:00 +0000"));
+    }
+    assert_eq!(
+        find("x 2005-08-14 12:00:00").as_deref(),
+        Some("2005-08-14 12:00:00")
+    );
+    assert_eq!(find(line).as_deref(), Some("14/Aug/2005:10:00:00 +0000"));
+}
+
+#[test]
+fn what_is_no_pattern_is_refused() {
+    let fault = |pattern: &str| Templates::compile(&[pattern.to_owned()]).unwrap_err();
+    assert_eq!(fault("%Y %Q").offset, Some(3));
+    assert!(fault("(%Y").message.contains("not closed"));
+    let twice = ["%Y".to_owned(), "%Y".to_owned()];
+    assert!(Templates::compile(&twice).is_err());
+}
