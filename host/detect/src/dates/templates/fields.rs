@@ -71,10 +71,10 @@ impl Fields {
         let today = zone.to_datetime(now);
         let year = self.year.unwrap_or(today.year());
         let (mut year, mut month, mut day) = (year, self.month, self.day);
-        if month.is_none() || day.is_none() {
-            if let Some(date) = self.counted(year)? {
-                (year, month, day) = (date.year(), Some(date.month()), Some(date.day()));
-            }
+        if (month.is_none() || day.is_none())
+            && let Some(date) = self.counted(year)?
+        {
+            (year, month, day) = (date.year(), Some(date.month()), Some(date.day()));
         }
         let only_time = month.is_none() && day.is_none();
         if only_time {
