@@ -326,4 +326,6 @@ fn may_be_cut_between(before: u8, after: u8) -> bool {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
