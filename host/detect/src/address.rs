@@ -136,6 +136,58 @@ fn colons(text: &[u8], start: usize) -> Token {
     }
 }
 
+/// Every address that the tag can match at `at`, each with where the tag ends, brackets and zone
+/// included; for the few places where [`read`] is unsure.
+pub(crate) fn all(line: &[u8], at: usize, family: Family) -> Vec<(IpAddr, usize)> {
+    let mut found = Vec::new();
+    let bracket = line.get(at) == Some(&b'[');
+    let start = at + usize::from(bracket);
+    if start > 0 && line.get(start - 1).is_some_and(|&b| is_word(b)) {
+        return found;
+    }
+    for end in start + 1..=(start + TEXT_LEN_MAX).min(line.len()) {
+        if line.get(end).is_some_and(|&b| is_word(b)) {
+            continue;
+        }
+        let Some(Ok(addr)) = line.get(start..end).map(parse_addr) else {
+            continue;
+        };
+        let dotted = !line.get(start..end).unwrap_or_default().contains(&b':');
+        if (dotted && family == Family::V6) || (!dotted && family == Family::V4) {
+            continue;
+        }
+        let zone = if family == Family::V4 {
+            0
+        } else {
+            zone_len(line.get(end..).unwrap_or_default())
+        };
+        // A zone is taken whole, in part or not at all, as what follows the tag wants it.
+        for end in (end..=end + zone).filter(|&to| to != end + 1 || zone == 0) {
+            found.push((addr, end));
+            if line.get(end) == Some(&b']') {
+                found.push((addr, end + 1));
+            }
+        }
+    }
+    found
+}
+
+/// The length of the longest zone that `text` begins with, its `%` included; 0 without one.
+fn zone_len(text: &[u8]) -> usize {
+    if text.first() != Some(&b'%') {
+        return 0;
+    }
+    let of_zone = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    let rest = text.get(1..).unwrap_or_default();
+    match rest.iter().take(16).take_while(of_zone).count() {
+        0 => 0,
+        len => 1 + len,
+    }
+}
+
+/// Longest text of an address by itself: six groups and a dotted tail, or eight groups.
+const TEXT_LEN_MAX: usize = 8 * 5 + 15;
+
 fn hex_run(text: &[u8], at: usize) -> usize {
     text.get(at..)
         .unwrap_or_default()
@@ -169,6 +221,21 @@ mod tests {
         assert_eq!(addr("2001:db8::1 "), some("2001:db8::1", 11));
         assert_eq!(addr("[2001:db8::]:22"), some("2001:db8::", 11));
         assert_eq!(addr("::"), some("::", 2));
+    }
+
+    #[test]
+    fn every_way_to_read_an_address_is_found() {
+        let ends = |text: &str| -> Vec<(String, usize)> {
+            let found = all(text.as_bytes(), 0, Family::Any).into_iter();
+            found.map(|(addr, end)| (addr.to_string(), end)).collect()
+        };
+        let zoned = ends("fe80::1%e0 ");
+        let expected = [7, 9, 10].map(|end| ("fe80::1".to_owned(), end));
+        assert!(zoned.ends_with(&expected), "{zoned:?}");
+        let bracketed = ends("[192.0.2.1]:22");
+        assert_eq!(bracketed, [10, 11].map(|end| ("192.0.2.1".to_owned(), end)));
+        assert_eq!(ends("10:20:30"), []);
+        assert_eq!(ends("1.2.3.4x"), []);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! All filters on one source: a chunk in, failures and survivors out.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Scan {
     pub survivors: Vec<Survivors>,
     /// The first few lines that can be read in several ways; `counts` has their number.
     pub ambiguous: Vec<AmbiguousLine>,
+    /// How many lines each jail could read in several ways, without jails that had none.
+    pub ambiguous_of: Vec<(JailName, u64)>,
     /// What there was to do.
     pub counts: ScanCounts,
 }
@@ -71,6 +74,9 @@ pub struct AmbiguousLine {
     pub pattern: usize,
     /// The line in the chunk.
     pub line: Span,
+    /// Two of the addresses that it can be read with; fewer where the line was made so that looking
+    /// for them would take too long.
+    pub readings: Vec<IpAddr>,
 }
 
 /// Numbers about one scan, in lines.
@@ -155,6 +161,7 @@ struct Group {
     jails: Vec<JailName>,
     failures: Vec<Failure>,
     survivors: Vec<Survivor>,
+    ambiguous: u64,
 }
 
 /// What a line of a chunk knows besides its bytes.
@@ -180,6 +187,7 @@ impl Detector {
                     jails: vec![jail],
                     failures: Vec::new(),
                     survivors: Vec::new(),
+                    ambiguous: 0,
                 }),
             }
         }
@@ -289,7 +297,8 @@ impl Detector {
                     match filter.judge(subject.bytes, candidates, &mut self.scratch) {
                         Verdict::Missed => {}
                         Verdict::Ignored { .. } => scan.counts.ignored += 1,
-                        Verdict::Ambiguous { pattern } => {
+                        Verdict::Ambiguous { pattern, readings } => {
+                            group.ambiguous += 1;
                             scan.counts.ambiguous += 1;
                             if scan.ambiguous.len() < AMBIGUOUS_SHOWN_MAX {
                                 scan.ambiguous.extend(group.jails.first().map(|jail| {
@@ -297,6 +306,7 @@ impl Detector {
                                         jail: jail.clone(),
                                         pattern,
                                         line: line_span,
+                                        readings,
                                     }
                                 }));
                             }
@@ -330,7 +340,11 @@ impl Detector {
             let failures: Arc<[Failure]> = group.failures.drain(..).collect();
             let mut survivors = std::mem::take(&mut group.survivors);
             let last = group.jails.len().saturating_sub(1);
+            let ambiguous = std::mem::take(&mut group.ambiguous);
             for (i, jail) in group.jails.iter().enumerate() {
+                if ambiguous > 0 {
+                    scan.ambiguous_of.push((jail.clone(), ambiguous));
+                }
                 if !failures.is_empty() {
                     scan.failures.push(Failures {
                         jail: jail.clone(),

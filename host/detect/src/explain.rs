@@ -1,5 +1,7 @@
 //! One line, judged by one filter, with reasons; what `stockade regex` shows.
 
+use std::net::IpAddr;
+
 use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Span, Timestamp};
 
@@ -40,6 +42,8 @@ pub enum Outcome {
     Ambiguous {
         /// Which failregex.
         pattern: usize,
+        /// See [`crate::AmbiguousLine::readings`].
+        readings: Vec<IpAddr>,
     },
     /// No failure.
     Missed,
@@ -72,7 +76,7 @@ impl Filter {
         let outcome = match self.judge(subject.bytes, u64::MAX, &mut Scratch::default()) {
             Verdict::Missed => Outcome::Missed,
             Verdict::Ignored { pattern } => Outcome::Ignored { pattern },
-            Verdict::Ambiguous { pattern } => Outcome::Ambiguous { pattern },
+            Verdict::Ambiguous { pattern, readings } => Outcome::Ambiguous { pattern, readings },
             Verdict::Matched { pattern, id, user } => Outcome::Matched {
                 pattern,
                 id,

@@ -1,5 +1,7 @@
 //! A plain filter: patterns in, failures out.
 
+use std::net::IpAddr;
+
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_syntax::hir::{Hir, HirKind, Look};
 use stockade_core::FailureId;
@@ -43,6 +45,7 @@ pub(crate) enum Verdict {
     },
     Ambiguous {
         pattern: usize,
+        readings: Vec<IpAddr>,
     },
     Matched {
         pattern: usize,
@@ -54,7 +57,8 @@ pub(crate) enum Verdict {
 /// What one failregex says about a line.
 enum Match {
     Miss,
-    Ambiguous,
+    /// The addresses, as far as they are known.
+    Ambiguous(Vec<IpAddr>),
     Found {
         /// `None` where the pattern has no id of its own.
         id: Option<FailureId>,
@@ -146,9 +150,10 @@ impl Filter {
         for (i, pattern) in may_match.filter(|(i, _)| candidates & bit(*i) != 0) {
             let (id, user) = match find(pattern, text, scratch) {
                 Match::Miss => continue,
-                Match::Ambiguous => {
+                Match::Ambiguous(readings) => {
                     return self.unless_ignored(subject, text, scratch, || Verdict::Ambiguous {
                         pattern: i,
+                        readings,
                     });
                 }
                 Match::Found { id, user } => (id, user),
@@ -233,7 +238,9 @@ fn find(pattern: &Pattern, text: &[u8], scratch: &mut Scratch) -> Match {
     if let Some(shape) = &pattern.shape {
         match shape.read(text, &mut scratch.places) {
             Reading::Miss => return Match::Miss,
-            Reading::Several if shape.anchored => return Match::Ambiguous,
+            Reading::Several(first, second) if shape.anchored => {
+                return Match::Ambiguous(first.into_iter().chain(second).collect());
+            }
             Reading::One { addr, user } => {
                 let user = match user {
                     UserText::Known(user) => user,
@@ -247,7 +254,7 @@ fn find(pattern: &Pattern, text: &[u8], scratch: &mut Scratch) -> Match {
                     user,
                 };
             }
-            Reading::Several | Reading::Unsure => {}
+            Reading::Several(..) | Reading::Unsure => {}
         }
     }
     match pattern.captures(text, &mut scratch.slots) {

@@ -25,7 +25,9 @@ use crate::pattern::parts;
 use crate::tags::Family;
 
 /// Looking at what follows each of many addresses could take time that grows with the square of the
-/// line's length, so beyond this the engine decides, whose time is linear.
+/// line's length. Beyond this the engine decides, whose time is linear; for a pattern that is anchored
+/// at both ends such a line counts as one with several readings, or else its author could choose who
+/// decides.
 const STEPS_PER_BYTE: usize = 8;
 /// See [`STEPS_PER_BYTE`]; short lines need no limit.
 const STEPS_FREE: usize = 4096;
@@ -37,8 +39,9 @@ pub(crate) enum Reading {
     Miss,
     /// It matches, and every way to read it names this address.
     One { addr: IpAddr, user: UserText },
-    /// It matches in ways that name different addresses.
-    Several,
+    /// It matches in ways that name different addresses, of which these are the first two;
+    /// fewer are known where the line was made so that finding them would take too long.
+    Several(Option<IpAddr>, Option<IpAddr>),
     /// The capturing engine has to tell.
     Unsure,
 }
@@ -103,7 +106,34 @@ pub(crate) struct Places {
     steps: usize,
 }
 
+/// The readings that were found so far.
+#[derive(Debug, Default)]
+struct Readings {
+    first: Option<(IpAddr, usize)>,
+    /// Another place names the same address.
+    again: bool,
+    /// Another address is named.
+    other: Option<IpAddr>,
+    /// At some place the engine may see more than was found.
+    unsure: bool,
+}
+
+impl Readings {
+    fn add(&mut self, addr: IpAddr, start: usize) {
+        match self.first {
+            None => self.first = Some((addr, start)),
+            Some((first, _)) if first == addr => self.again = true,
+            Some(_) => self.other = Some(addr),
+        }
+    }
+}
+
 impl Places {
+    /// Was more looked at than a line may cost?
+    fn are_exhausted(&self, subject: &[u8]) -> bool {
+        self.steps > STEPS_FREE + STEPS_PER_BYTE * subject.len()
+    }
+
     /// Is there a tail in `from..=to`?
     fn has_tail(&self, from: usize, to: usize) -> bool {
         let at = self.tails.partition_point(|&tail| tail > to);
@@ -164,34 +194,77 @@ impl Shape {
         }
         places.heads.clear();
         self.head.ends(subject, from, to, &mut places.heads)?;
-        let mut found: Option<(IpAddr, usize)> = None;
-        let mut unique = true;
         places.steps = 0;
+        let mut readings = Readings::default();
         for i in 0..places.heads.len() {
             let Some(&start) = places.heads.get(i) else {
                 break;
             };
-            match self.fits(subject, start, places)? {
-                Fit::No => {}
-                Fit::Unsure => return Ok(Reading::Unsure),
-                Fit::Yes(addr) => match found {
-                    None => found = Some((addr, start)),
-                    Some((other, _)) if other == addr => unique = false,
-                    Some(_) => return Ok(Reading::Several),
-                },
+            match self.read_at(subject, start, places, &mut readings) {
+                Ok(()) => {}
+                Err(GaveUp) if self.anchored && places.are_exhausted(subject) => {
+                    return Ok(Reading::Several(readings.first.map(|(addr, _)| addr), None));
+                }
+                Err(GaveUp) => return Err(GaveUp),
+            }
+            match (readings.first, readings.other) {
+                (Some((first, _)), Some(other)) => {
+                    return Ok(Reading::Several(Some(first), Some(other)));
+                }
+                _ if readings.unsure && !self.anchored => return Ok(Reading::Unsure),
+                _ => {}
             }
         }
-        Ok(match found {
+        Ok(match readings.first {
+            _ if readings.unsure => Reading::Unsure,
             None => Reading::Miss,
             Some((addr, start)) => Reading::One {
                 addr,
-                user: if unique {
-                    self.head.user(subject, start)
-                } else {
+                user: if readings.again {
                     UserText::Unknown
+                } else {
+                    self.head.user(subject, start)
                 },
             },
         })
+    }
+
+    /// Adds what can be read at `start`.
+    fn read_at(
+        &self,
+        subject: &[u8],
+        start: usize,
+        places: &mut Places,
+        readings: &mut Readings,
+    ) -> Result<(), GaveUp> {
+        match self.fits(subject, start, places)? {
+            Fit::No => {}
+            Fit::Yes(addr) => readings.add(addr, start),
+            Fit::Unsure => {
+                readings.unsure = true;
+                if self.anchored {
+                    self.every_fit(subject, start, places, readings)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds every address that the tag can match at `start` so that the tail matches after it,
+    /// whatever an engine would prefer.
+    fn every_fit(
+        &self,
+        subject: &[u8],
+        start: usize,
+        places: &mut Places,
+        readings: &mut Readings,
+    ) -> Result<(), GaveUp> {
+        for (addr, end) in address::all(subject, start, self.family) {
+            if self.tail.accepts(subject, end, places)? {
+                readings.add(addr, start);
+            }
+        }
+        Ok(())
     }
 
     /// Is there an address at `start` after which the tail matches?
@@ -400,7 +473,7 @@ impl Tail {
                     false
                 })?;
                 places.steps += steps;
-                if places.steps > STEPS_FREE + STEPS_PER_BYTE * subject.len() {
+                if places.are_exhausted(subject) {
                     return Err(GaveUp);
                 }
                 Ok(found)

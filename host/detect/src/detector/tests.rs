@@ -171,10 +171,53 @@ fn a_line_that_names_different_addresses_is_no_failure_and_is_shown() {
         panic!("one line is shown");
     };
     assert_eq!(shown.line.of(text.as_bytes()), forged.as_bytes());
+    let addrs: Vec<String> = shown.readings.iter().map(ToString::to_string).collect();
+    assert_eq!(addrs, ["203.0.113.9", "192.0.2.1"]);
+    assert_eq!(scan.ambiguous_of.iter().map(|(_, n)| n).sum::<u64>(), 1);
     let outcome = sloppy
         .explain(forged.as_bytes(), NOW, &TimeZone::UTC)
         .outcome;
-    assert_eq!(outcome, crate::Outcome::Ambiguous { pattern: 0 });
+    let readings = shown.readings.clone();
+    assert_eq!(
+        outcome,
+        crate::Outcome::Ambiguous {
+            pattern: 0,
+            readings
+        }
+    );
+}
+
+#[test]
+fn no_trick_makes_a_line_with_two_addresses_count_for_one_of_them() {
+    let sloppy = filter(&["^login of .* from <ADDR>.*$"]);
+    let many = "from 203.0.113.9 ".repeat(3000);
+    let same = "from 192.0.2.1x ".repeat(3000);
+    for forged in [
+        "login of x from 203.0.113.9%a from 192.0.2.1".to_owned(),
+        "login of x from 203.0.113.9 from 192.0.2.1%a".to_owned(),
+        "login of x from 2001:db8::9%a from 192.0.2.1".to_owned(),
+        "login of x from [203.0.113.9%a] from 192.0.2.1".to_owned(),
+        "login of x from fe80::1%a from fe80::2%a".to_owned(),
+        format!("login of x {many}from 192.0.2.1"),
+        format!("login of x from 192.0.2.1 {same} from 203.0.113.9"),
+    ] {
+        let scan = scan(&[&sloppy], format!("{forged}\n").as_bytes());
+        assert_eq!(ids(&scan), Vec::<String>::new(), "{:.60}", forged);
+        assert_eq!(scan.counts.ambiguous, 1, "{:.60}", forged);
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_second_address_leaves_a_line_clear() {
+    let sloppy = filter(&["^login of .* from <ADDR>.*$"]);
+    for line in [
+        "login of x from 10:20:30 from 192.0.2.1",
+        "login of x from 192.0.2.1%a",
+        "login of x from fe80::1%a from fe80::1%b",
+    ] {
+        let scan = scan(&[&sloppy], format!("{line}\n").as_bytes());
+        assert_eq!(scan.counts.ambiguous, 0, "{line}");
+    }
 }
 
 #[test]
