@@ -1,6 +1,7 @@
 //! What can be typed, and its help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -129,6 +130,15 @@ Examples:
 
 Exits with 1 where nothing matched.")]
     Regex(RegexArgs),
+    /// Compare the bans in fail2ban's log with those in stockade's
+    #[command(after_help = "\
+Examples:
+  stockade compare --log /var/log/fail2ban.log
+  stockade compare --log /var/log/fail2ban.log --ours /var/log/stockade.log --within 5m
+
+Let 'stockade run --dry-run' run beside fail2ban for a while, then see what only one of them would have
+banned. Exits with 1 where they differ.")]
+    Compare(CompareArgs),
     /// Look into plugins
     #[command(after_help = "Examples:\n  stockade plugin inspect sshd.wasm")]
     Plugin {
@@ -148,6 +158,19 @@ pub(crate) struct RunArgs {
     /// Where state is kept, instead of the configured directory
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompareArgs {
+    /// fail2ban's log
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    /// stockade's log, `-` for standard input; where it is not given, that of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ours: Option<PathBuf>,
+    /// How far apart the two may ban the same
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = stockade_core::parse_duration)]
+    pub(crate) within: Duration,
 }
 
 #[derive(Args, Debug)]

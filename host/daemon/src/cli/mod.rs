@@ -4,6 +4,7 @@
 mod args;
 mod ask;
 mod check;
+mod compare;
 mod fail2ban_client;
 mod plugin;
 mod regex;
@@ -39,6 +40,7 @@ fn own_name() -> ExitCode {
         Command::Run(args) => crate::run::run(&cli.global, &args),
         Command::Check => check::check(&cli.global),
         Command::Regex(args) => regex::regex(&cli.global, &args),
+        Command::Compare(args) => compare::compare(&cli.global, &args),
         Command::Plugin {
             command: PluginCommand::Inspect { file },
         } => plugin::inspect(&cli.global, &file),
