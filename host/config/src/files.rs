@@ -1,4 +1,4 @@
-//! The one part that touches the disk: finds the files and reads them.
+//! The part that touches the disk: finds the files and reads them.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -100,7 +100,7 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read(path: &Path, problems: &mut Vec<ReadProblem>) -> io::Result<ConfigFile> {
+pub(crate) fn read(path: &Path, problems: &mut Vec<ReadProblem>) -> io::Result<ConfigFile> {
     // A pipe would hold us up for ever; open(2) of one waits for a writer.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -138,7 +138,7 @@ fn warn_of_writers(path: &Path, metadata: &fs::Metadata, problems: &mut Vec<Read
 #[cfg(not(unix))]
 fn warn_of_writers(_path: &Path, _metadata: &fs::Metadata, _problems: &mut Vec<ReadProblem>) {}
 
-fn unreadable(path: &Path, error: &io::Error, problems: &mut Vec<ReadProblem>) {
+pub(crate) fn unreadable(path: &Path, error: &io::Error, problems: &mut Vec<ReadProblem>) {
     let message = match error.kind() {
         io::ErrorKind::NotFound => "cannot be read: there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "cannot be read: permission denied".to_owned(),

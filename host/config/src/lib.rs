@@ -1,13 +1,17 @@
 //! Configuration: bytes -> checked settings.
 //!
+//! stockade's own files are TOML ([`load()`]); a fail2ban directory is read as it is ([`fail2ban`]).
+//!
 //! Every mistake in every file is found in one run and told with its place, so that a person can
-//! mend all of them at once. Reading and checking are pure; only [`read_files`] touches the disk.
+//! mend all of them at once. Reading and checking are pure; only [`read_files`] and
+//! [`fail2ban::Tree::read`] touch the disk.
 //! Patterns are not compiled here and names not looked up: [`Located`] keeps where they were
 //! written, so that who does it can report through [`Diagnostic::at`].
 
 #![forbid(unsafe_code)]
 
 mod diagnostic;
+pub mod fail2ban;
 mod files;
 mod layers;
 mod load;

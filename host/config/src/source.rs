@@ -15,6 +15,15 @@ pub struct Origin {
     pub end: usize,
 }
 
+impl Origin {
+    /// The place of what is written nowhere. It lies in no file, so that nothing is shown of it.
+    pub(crate) const NOWHERE: Self = Self {
+        file: FileIndex(u32::MAX),
+        start: 0,
+        end: 0,
+    };
+}
+
 /// A value and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located<T> {

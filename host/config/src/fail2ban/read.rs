@@ -1,0 +1,88 @@
+//! The part that touches the disk: finds the files of a fail2ban configuration and reads them.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::tree::Tree;
+use crate::diagnostic::Severity;
+use crate::files::{read, unreadable};
+use crate::load::{ConfigFile, ReadProblem};
+
+/// The most files that are read; a stock directory has two hundred.
+const FILES_MAX: usize = 5_000;
+
+/// How deep folders are looked into: `filter.d/NAME.d/*.conf` lies at two.
+const DEPTH_MAX: usize = 3;
+
+/// How often includes of included files are followed outside of the directory.
+const ROUNDS_MAX: usize = 16;
+
+impl Tree {
+    /// Reads all files of the directory, and those elsewhere that they include.
+    #[must_use]
+    pub fn read(dir: &Path) -> Self {
+        let mut found = Found::default();
+        found.folder(dir, 0);
+        let mut tree = Self::from_files(&dir.display().to_string(), found.files, found.problems);
+        for _ in 0..ROUNDS_MAX {
+            let mut found = Found::default();
+            for path in tree.unread() {
+                let path = Path::new(&path);
+                if fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+                    found.file(path);
+                }
+            }
+            if found.files.is_empty() {
+                break;
+            }
+            tree.add(found.files, found.problems);
+        }
+        tree
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    files: Vec<ConfigFile>,
+    problems: Vec<ReadProblem>,
+}
+
+impl Found {
+    fn folder(&mut self, folder: &Path, depth: usize) {
+        let listed = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut paths: Vec<_> = match listed {
+            Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
+            Err(error) => return unreadable(folder, &error, &mut self.problems),
+        };
+        paths.sort();
+        for path in paths {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            let is_folder = path.is_dir();
+            match ending {
+                _ if is_folder && depth < DEPTH_MAX => self.folder(&path, depth + 1),
+                Some("conf" | "local") if !is_folder => self.file(&path),
+                Some("py") if !is_folder => self.files.push(ConfigFile {
+                    path: path.display().to_string(),
+                    bytes: Vec::new(),
+                }),
+                _ => {}
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        if self.files.len() >= FILES_MAX {
+            let message = format!("not read: at most {FILES_MAX} files are");
+            return self.problems.push(ReadProblem {
+                path: path.display().to_string(),
+                message,
+                severity: Severity::Error,
+            });
+        }
+        match read(path, &mut self.problems) {
+            Ok(file) => self.files.push(file),
+            Err(error) => unreadable(path, &error, &mut self.problems),
+        }
+    }
+}

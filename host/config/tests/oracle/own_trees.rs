@@ -1,0 +1,1 @@
+//! Trees of our own, for what Debian's does not use.
