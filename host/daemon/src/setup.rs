@@ -310,7 +310,9 @@ pub(crate) fn place(filter: &FilterSettings, which: PatternPlace) -> Option<Orig
         PatternPlace::Prefregex => filter.prefregex.as_ref(),
         PatternPlace::Failregex(i) => filter.failregex.get(i),
         PatternPlace::Ignoreregex(i) => filter.ignoreregex.get(i),
-        PatternPlace::PlanLiteral(_) | PatternPlace::PlanPattern(_) => None,
+        PatternPlace::Datepattern(_)
+        | PatternPlace::PlanLiteral(_)
+        | PatternPlace::PlanPattern(_) => None,
     };
     // A filter always has a failregex; its place stands for the whole where a pattern has none.
     located

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use encoding_rs::Encoding;
 
+use crate::prefilter::Needs;
+
 /// How the bytes of a line become text. Bytes that mean nothing become U+FFFD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LogEncoding {
@@ -74,11 +76,25 @@ impl LogEncoding {
         Ok(Self::Named(NamedEncoding(Kind::Other(encoding))))
     }
 
+    /// `needs`, as far as the same texts are the same bytes in this encoding: where they are ASCII.
+    pub(crate) fn needed(self, needs: Needs) -> Needs {
+        match (self, needs) {
+            (Self::Named(_), Needs::Texts(texts))
+                if texts.iter().any(|(text, _)| !text.is_ascii()) =>
+            {
+                Needs::Every
+            }
+            // What cannot be read is read as U+FFFD, which is other bytes.
+            (Self::Auto, Needs::Texts(texts))
+                if texts.iter().any(|(text, _)| has_replacement(text)) =>
+            {
+                Needs::Every
+            }
+            (_, needs) => needs,
+        }
+    }
+
     /// The text that `line` stands for.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the fail2ban dialect will read by it")
-    )]
     pub(crate) fn decode(self, line: &[u8]) -> Cow<'_, str> {
         let kind = match self {
             Self::Auto => return String::from_utf8_lossy(line),
@@ -102,6 +118,10 @@ impl LogEncoding {
             Kind::Other(encoding) => encoding.decode_without_bom_handling(line).0,
         }
     }
+}
+
+fn has_replacement(text: &[u8]) -> bool {
+    text.windows(3).any(|bytes| bytes == b"\xef\xbf\xbd")
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub enum PatternPlace {
     Failregex(usize),
     /// One of `ignoreregex`.
     Ignoreregex(usize),
+    /// One of the templates of `datepattern`.
+    Datepattern(usize),
     /// One of the literals of a plugin's plan.
     PlanLiteral(usize),
     /// One of the patterns of a plugin's plan.
@@ -23,6 +25,7 @@ impl fmt::Display for PatternPlace {
             Self::Prefregex => f.write_str("prefregex"),
             Self::Failregex(i) => write!(f, "failregex {}", i + 1),
             Self::Ignoreregex(i) => write!(f, "ignoreregex {}", i + 1),
+            Self::Datepattern(i) => write!(f, "datepattern {}", i + 1),
             Self::PlanLiteral(i) => write!(f, "literal {} of the plan", i + 1),
             Self::PlanPattern(i) => write!(f, "pattern {} of the plan", i + 1),
         }

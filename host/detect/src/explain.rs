@@ -5,11 +5,9 @@ use std::net::IpAddr;
 use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Span, Timestamp};
 
-use crate::dates::DateFinder;
-use crate::filter::{Filter, Scratch, Verdict};
-use crate::lines::{self, LINE_LEN_MAX};
-use crate::source::DatePattern;
-use crate::subject::Subject;
+use crate::error::PatternPlace;
+use crate::filter::Filter;
+use crate::run::Log;
 
 /// What a filter makes of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,47 +43,42 @@ pub enum Outcome {
         /// See [`crate::AmbiguousLine::readings`].
         readings: Vec<IpAddr>,
     },
+    /// A failure of a host name, which counts for the addresses that it has.
+    MatchedName {
+        /// Which failregex.
+        pattern: usize,
+        /// The name.
+        name: String,
+        /// The user name, where the pattern has one.
+        user: Option<Span>,
+    },
+    /// A failregex matched and named what is no address, or a host name where these count for
+    /// nothing.
+    Nobody {
+        /// Which failregex.
+        pattern: usize,
+    },
+    /// A failregex matched a line of a session that is no failure so far.
+    Waiting {
+        /// Which failregex.
+        pattern: usize,
+    },
+    /// It would take too many steps to tell.
+    GaveUp {
+        /// Which pattern.
+        which: PatternPlace,
+    },
     /// No failure.
     Missed,
-    /// Longer than [`LINE_LEN_MAX`], and so not looked at.
+    /// Longer than [`crate::LINE_LEN_MAX`], and so not looked at.
     Overlong,
 }
 
 impl Filter {
-    /// Judges `line`, which has no line end, as a detector would at `now`; times without a zone are
-    /// of `zone`.
+    /// Judges `line`, which has no line end, as a detector would at `now` if it were the first of its
+    /// log; times without a zone are of `zone`. A [`crate::FilterRun`] judges one line after the other.
     #[must_use]
     pub fn explain(&self, line: &[u8], now: Timestamp, zone: &TimeZone) -> Explanation {
-        if line.len() > LINE_LEN_MAX {
-            return Explanation {
-                time: None,
-                outcome: Outcome::Overlong,
-            };
-        }
-        let date = match self.source().datepattern {
-            DatePattern::None => None,
-            DatePattern::Default | DatePattern::Templates(_) => {
-                let mut finder = DateFinder::new(zone.clone());
-                finder.set_now(now);
-                finder.find(line)
-            }
-        };
-        let mut joined = Vec::new();
-        let whole = lines::around(line, 0, 0);
-        let subject = Subject::without(line, whole, date, &mut joined);
-        let outcome = match self.judge(subject.bytes, u64::MAX, &mut Scratch::default()) {
-            Verdict::Missed => Outcome::Missed,
-            Verdict::Ignored { pattern } => Outcome::Ignored { pattern },
-            Verdict::Ambiguous { pattern, readings } => Outcome::Ambiguous { pattern, readings },
-            Verdict::Matched { pattern, id, user } => Outcome::Matched {
-                pattern,
-                id,
-                user: user.and_then(|user| subject.in_chunk(user)),
-            },
-        };
-        Explanation {
-            time: date.map(|date| (date.at, date.span())),
-            outcome,
-        }
+        Log::new(self, zone.clone()).explain(self, line, now)
     }
 }

@@ -14,29 +14,28 @@
 mod address;
 mod automaton;
 mod dates;
+mod dating;
 mod detector;
 mod encoding;
 mod error;
 mod explain;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the judge of this dialect is on its way")
-)]
 mod fail2ban;
 mod filter;
 mod lines;
 mod literals;
+mod native;
 mod pattern;
 mod plan;
 mod prefilter;
+mod run;
+mod scan;
 mod shape;
 mod source;
 mod subject;
 mod tags;
+mod text;
 
-pub use detector::{
-    AMBIGUOUS_SHOWN_MAX, AmbiguousLine, Detector, Matcher, Scan, ScanCounts, Survivor, Survivors,
-};
+pub use detector::{Detector, Matcher};
 pub use encoding::{EncodingError, LogEncoding, NamedEncoding};
 pub use error::{PatternError, PatternPlace};
 pub use explain::{Explanation, Outcome};
@@ -45,5 +44,10 @@ pub use lines::LINE_LEN_MAX;
 pub use plan::{
     PLAN_LITERAL_LEN_MAX, PLAN_LITERALS_MAX, PLAN_PATTERN_LEN_MAX, PLAN_PATTERNS_MAX, PatternSet,
     PlanFilter,
+};
+pub use run::{FilterRun, Finding};
+pub use scan::{
+    AMBIGUOUS_SHOWN_MAX, AmbiguousLine, GAVE_UP_SHOWN_MAX, GaveUpLine, HostNameFailure,
+    HostNameFailures, Scan, ScanCounts, Survivor, Survivors,
 };
 pub use source::{DatePattern, Dialect, FilterSource, HostNames};

@@ -9,8 +9,8 @@ use stockade_config::{
     Diagnostic, FilterSettings, Located, load, load_filter, read_files, read_filter_file,
 };
 use stockade_control::{ExitCode, Time};
-use stockade_core::{FailureId, Timestamp};
-use stockade_detect::{Filter, FilterSource, Outcome};
+use stockade_core::Timestamp;
+use stockade_detect::{Filter, FilterRun, FilterSource, Outcome};
 
 use super::args::{GlobalArgs, RegexArgs};
 use super::{Failure, print, print_json};
@@ -164,12 +164,15 @@ impl Tried {
                 filter,
                 patterns,
                 zone,
-            } => Report {
-                lines: lines()
-                    .map(|line| judge_line(&filter, line, now, &zone))
-                    .collect(),
-                patterns,
-            },
+            } => {
+                let mut run = FilterRun::new(filter, zone);
+                Report {
+                    lines: lines()
+                        .map(|line| judge_line(&mut run, line, now))
+                        .collect(),
+                    patterns,
+                }
+            }
             Self::Plugin(mut plugin) => {
                 let mut text = log.to_vec();
                 if !text.ends_with(b"\n") {
@@ -187,7 +190,7 @@ impl Tried {
                         let user = failure.user.map(|user| Escaped(&user).to_string());
                         verdict = Verdict::Matched {
                             pattern: None,
-                            id: failure.id,
+                            id: failure.id.to_string(),
                             user,
                         };
                     }
@@ -218,17 +221,27 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn judge_line(filter: &Filter, line: &[u8], now: Timestamp, zone: &TimeZone) -> Line {
-    let explained = filter.explain(line, now, zone);
+fn judge_line(run: &mut FilterRun, line: &[u8], now: Timestamp) -> Line {
+    let explained = run.explain(line, now);
+    let matched = |pattern, id: String, user: Option<stockade_core::Span>| Verdict::Matched {
+        pattern: Some(pattern),
+        id,
+        user: user.map(|span| Escaped(span.of(line)).to_string()),
+    };
     let verdict = match explained.outcome {
-        Outcome::Matched { pattern, id, user } => {
-            let user = user.map(|span| Escaped(span.of(line)).to_string());
-            Verdict::Matched {
-                pattern: Some(pattern),
-                id,
-                user,
-            }
-        }
+        Outcome::Matched { pattern, id, user } => matched(
+            pattern,
+            Escaped(id.to_string().as_bytes()).to_string(),
+            user,
+        ),
+        Outcome::MatchedName {
+            pattern,
+            name,
+            user,
+        } => matched(pattern, Escaped(name.as_bytes()).to_string(), user),
+        Outcome::Nobody { .. } => Verdict::Nobody,
+        Outcome::Waiting { .. } => Verdict::Waiting,
+        Outcome::GaveUp { .. } => Verdict::GaveUp,
         Outcome::Ignored { .. } => Verdict::Ignored,
         Outcome::Ambiguous { .. } => Verdict::Ambiguous,
         Outcome::Overlong => Verdict::Overlong,
@@ -275,10 +288,17 @@ struct Line {
 enum Verdict {
     Matched {
         pattern: Option<usize>,
-        id: FailureId,
+        /// An address, a network, or a text, escaped.
+        id: String,
         user: Option<String>,
     },
     Ignored,
+    /// A line of a session that is no failure so far.
+    Waiting,
+    /// A failregex matched and named no address.
+    Nobody,
+    /// A pattern would take too many steps.
+    GaveUp,
     Ambiguous,
     Overlong,
     Missed,
@@ -289,6 +309,9 @@ impl Verdict {
         match self {
             Self::Matched { .. } => "matched",
             Self::Ignored => "ignored",
+            Self::Waiting => "waiting",
+            Self::Nobody => "nobody",
+            Self::GaveUp => "gave up",
             Self::Ambiguous => "ambiguous",
             Self::Overlong => "overlong",
             Self::Missed => "missed",
@@ -331,6 +354,9 @@ impl Report {
             "matched": self.matched(),
             "missed": self.count("missed"),
             "ignored": self.count("ignored"),
+            "waiting": self.count("waiting"),
+            "nobody": self.count("nobody"),
+            "gave_up": self.count("gave up"),
             "ambiguous": self.count("ambiguous"),
             "overlong": self.count("overlong"),
             "undated": self.lines.iter().filter(|line| line.time.is_none()).count(),
@@ -344,7 +370,11 @@ impl Report {
             Verdict::Matched { .. } => true,
             Verdict::Ignored => args.print_ignored,
             Verdict::Missed => args.print_missed || self.count("missed") <= MISSED_SHOWN,
-            Verdict::Ambiguous | Verdict::Overlong => true,
+            Verdict::Waiting
+            | Verdict::Nobody
+            | Verdict::GaveUp
+            | Verdict::Ambiguous
+            | Verdict::Overlong => true,
         }
     }
 
@@ -373,6 +403,9 @@ impl Report {
                 args.print_missed || self.count("missed") <= MISSED_SHOWN,
             ),
             ("ignored", args.print_ignored),
+            ("waiting", args.print_matched || self.lines.len() == 1),
+            ("nobody", true),
+            ("gave up", true),
             ("ambiguous", true),
             ("overlong", false),
         ];
@@ -384,7 +417,16 @@ impl Report {
                 }
             }
         }
-        let counts = ["matched", "missed", "ignored", "ambiguous", "overlong"];
+        let counts = [
+            "matched",
+            "missed",
+            "ignored",
+            "waiting",
+            "nobody",
+            "gave up",
+            "ambiguous",
+            "overlong",
+        ];
         let counts: Vec<String> = counts
             .into_iter()
             .map(|word| (word, self.count(word)))
@@ -415,7 +457,7 @@ fn add_reason(line: &Line, add: &mut impl FnMut(String)) {
 fn wire_line(number: usize, line: &Line) -> serde_json::Value {
     let (pattern, id, user) = match &line.verdict {
         Verdict::Matched { pattern, id, user } => {
-            (pattern.map(|p| p + 1), Some(id.to_string()), user.clone())
+            (pattern.map(|p| p + 1), Some(id.clone()), user.clone())
         }
         _ => (None, None, None),
     };

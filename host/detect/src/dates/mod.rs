@@ -12,18 +12,10 @@ mod civil;
 mod epoch;
 mod numeric;
 mod syslog;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the judge of fail2ban's dialect is on its way"
-    )
-)]
 pub(crate) mod templates;
 
 use jiff::tz::TimeZone;
-use stockade_core::{Span, Timestamp};
+use stockade_core::Timestamp;
 
 use civil::{Civil, Clock};
 
@@ -35,15 +27,6 @@ pub(crate) struct Found {
     pub(crate) start: usize,
     /// One past its last byte.
     pub(crate) end: usize,
-}
-
-impl Found {
-    pub(crate) fn span(&self) -> Span {
-        Span {
-            start: u32::try_from(self.start).unwrap_or(u32::MAX),
-            end: u32::try_from(self.end).unwrap_or(u32::MAX),
-        }
-    }
 }
 
 /// What a template read at a place.

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
-use stockade_core::{Checkpoint, FailureId};
+use stockade_core::{Checkpoint, FailureId, Span};
 
 use super::*;
 use crate::lines::LINE_LEN_MAX;
-use crate::source::FilterSource;
+use crate::source::{DatePattern, FilterSource};
 
 /// 2026-11-23 12:00 UTC.
 const NOW: Timestamp = Timestamp::from_secs(1_795_435_200);

@@ -5,10 +5,19 @@
 
 mod escape;
 mod expression;
+mod fields;
+mod identity;
+mod judge;
 mod parse;
 mod render;
+mod rules;
+mod sessions;
 mod syntax;
 mod tags;
 mod unroll;
+mod window;
 
 pub(crate) use expression::{Expression, GaveUp, Groups};
+pub(crate) use identity::Identity;
+pub(crate) use judge::{Judgement, Line, Match, Scratch, State};
+pub(crate) use rules::Rules;

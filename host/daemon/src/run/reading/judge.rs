@@ -73,6 +73,7 @@ impl Judge {
         for detector in detectors {
             let scan = detector.scan(chunk, now);
             tell_ambiguous(chunk, &scan);
+            tell_gave_up(chunk, &scan);
             counts = sum(counts, scan.counts);
             failures.extend(scan.failures);
             if let Some(plugin) = &mut self.plugin {
@@ -120,6 +121,17 @@ fn tell_ambiguous(chunk: &Chunk, scan: &Scan) {
     }
 }
 
+fn tell_gave_up(chunk: &Chunk, scan: &Scan) {
+    for gave_up in &scan.gave_up {
+        let line = stockade_core::Escaped(gave_up.line.of(&chunk.text));
+        tracing::warn!(
+            "[{}] {} takes too many steps to tell whether it matches: {line}",
+            gave_up.jail,
+            gave_up.which
+        );
+    }
+}
+
 /// All zones see the same lines; what was found is added up.
 fn sum(a: ScanCounts, b: ScanCounts) -> ScanCounts {
     ScanCounts {
@@ -128,6 +140,7 @@ fn sum(a: ScanCounts, b: ScanCounts) -> ScanCounts {
         candidates: a.candidates + b.candidates,
         ambiguous: a.ambiguous + b.ambiguous,
         ignored: a.ignored + b.ignored,
+        gave_up: a.gave_up + b.gave_up,
         undated: a.undated + b.undated,
         unfiltered: a.unfiltered + b.unfiltered,
     }

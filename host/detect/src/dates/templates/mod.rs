@@ -11,7 +11,7 @@ pub(crate) mod zones;
 
 use crate::error::Fault;
 
-pub(crate) use choice::DateDetector;
+pub(crate) use choice::{DateDetector, DateMatch};
 use template::Template;
 
 /// The patterns that fail2ban has by itself, in its order. What they are for, from the first: ISO

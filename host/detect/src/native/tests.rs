@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::PatternPlace::{Failregex, Ignoreregex, Prefregex};
+use crate::filter::Filter;
 
 fn source(failregex: &[&str]) -> FilterSource {
     FilterSource {
@@ -76,14 +77,14 @@ fn a_filter_without_failregex_is_refused() {
 #[test]
 fn patterns_beyond_the_bits_of_a_word_are_tried() {
     let patterns: Vec<String> = (0..80).map(|i| format!("^word{i:02} <ADDR>$")).collect();
-    let filter = Filter::compile(&FilterSource {
+    let native = Native::compile(&FilterSource {
         failregex: patterns,
         ..FilterSource::default()
     })
     .unwrap();
     for i in [0, 62, 63, 64, 79] {
         let line = format!("word{i:02} 192.0.2.1");
-        match filter.judge(line.as_bytes(), bit(i), &mut Scratch::default()) {
+        match native.judge(line.as_bytes(), bit(i), &mut Scratch::default()) {
             Verdict::Matched { pattern, .. } => assert_eq!(pattern, i),
             other => panic!("{other:?}"),
         }
