@@ -33,6 +33,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stockade-sdk", &[]),
     ("stockade-plugin-sshd", &["stockade-sdk"]),
     ("stockade-plugin-webhook", &["stockade-sdk"]),
+    (
+        "stockade-conformance",
+        &["stockade-config", "stockade-core", "stockade-detect"],
+    ),
     ("xtask", &[]),
 ];
 
