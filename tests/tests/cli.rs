@@ -210,7 +210,10 @@ fn check_shows_every_error_with_its_place() {
 
     let told = place.stockade(&["check", "--json"]);
     let reply = told.assert_code(78).json();
-    assert_eq!(keys(&reply), BTreeSet::from(["diagnostics", "jails", "ok"]));
+    assert_eq!(
+        keys(&reply),
+        BTreeSet::from(["absent", "diagnostics", "jails", "ok"])
+    );
     assert_eq!(reply["ok"], false);
     let diagnostics = reply["diagnostics"].as_array().unwrap();
     assert!(diagnostics.len() >= 5, "{diagnostics:#?}");

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use stockade_core::{JailName, PluginName};
 
 use crate::diagnostic::{Diagnostic, Severity, quoted};
-use crate::layers::{lay_over, read_jail_files, read_main};
+use crate::layers::{JailTables, lay_over, read_jail_files, read_main};
+use crate::presence::Presence;
 use crate::reading::{Keys, Reading};
 use crate::reference::Section;
 use crate::sections::{self, jail::Jail, jail::Known, rules::Rules};
 use crate::settings::{
-    DaemonSettings, ExecSettings, FilterChoice, FilterSettings, PluginSettings, Settings,
+    AbsentJail, DaemonSettings, ExecSettings, FilterChoice, FilterSettings, JailSettings,
+    PluginSettings, Settings,
 };
 use crate::source::{FileIndex, Located, Origin, Sources};
 use crate::stock;
@@ -49,7 +51,7 @@ pub struct ReadProblem {
 }
 
 /// All files of a configuration, in memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ConfigFiles {
     /// `stockade.toml`; `None` where there is none, then all defaults hold.
     pub main: Option<ConfigFile>,
@@ -63,6 +65,9 @@ pub struct ConfigFiles {
     pub services: String,
     /// What went wrong while the files were read.
     pub problems: Vec<ReadProblem>,
+    /// Who knows what this host has, for jails with `enabled = "auto"`; without it none of them is
+    /// on.
+    pub host: Option<Arc<dyn Presence>>,
 }
 
 /// What became of the files.
@@ -169,25 +174,13 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> Settings {
         plugins: &plugins,
         exec: &exec,
         services: &files.services,
+        host: files.host.as_deref(),
         defaults: &defaults,
     };
     for action in &defaults.actions {
         sections::jail::acts(action, &known, reading);
     }
-    if let Some((_, (place, _))) = jail_files.iter().nth(JAILS_MAX) {
-        let count = jail_files.len();
-        let message = format!("there are {count} jails, at most {JAILS_MAX} are allowed");
-        reading.error(*place, message, None);
-    }
-    let mut jails = Vec::new();
-    let mut disabled = Vec::new();
-    for (name, (place, table)) in jail_files {
-        match sections::jail::jail(&name, table, place, &known, reading) {
-            Some(Jail::Enabled(jail)) => jails.push(*jail),
-            Some(Jail::Disabled) => disabled.push(name),
-            None => {}
-        }
-    }
+    let jails = read_jails(jail_files, &known, reading);
     let filters = filters
         .into_iter()
         .filter_map(|(name, filter)| Some((name, filter?)))
@@ -198,11 +191,38 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> Settings {
         plugins,
         exec,
         filters,
-        jails,
-        disabled,
+        jails: jails.enabled,
+        disabled: jails.disabled,
+        absent: jails.absent,
     };
     check_whole(&settings, files, reading);
     settings
+}
+
+/// The jails, by whether they are on.
+#[derive(Default)]
+struct Jails {
+    enabled: Vec<JailSettings>,
+    disabled: Vec<JailName>,
+    absent: Vec<AbsentJail>,
+}
+
+fn read_jails(tables: JailTables, known: &Known<'_>, reading: &mut Reading) -> Jails {
+    if let Some((_, (place, _))) = tables.iter().nth(JAILS_MAX) {
+        let count = tables.len();
+        let message = format!("there are {count} jails, at most {JAILS_MAX} are allowed");
+        reading.error(*place, message, None);
+    }
+    let mut jails = Jails::default();
+    for (name, (place, table)) in tables {
+        match sections::jail::jail(&name, table, place, known, reading) {
+            Some(Jail::Enabled(jail)) => jails.enabled.push(*jail),
+            Some(Jail::Disabled) => jails.disabled.push(name),
+            Some(Jail::Absent(why)) => jails.absent.push(AbsentJail { name, why }),
+            None => {}
+        }
+    }
+    jails
 }
 
 /// Reads every filter; one that could not be read is known by name.
@@ -354,6 +374,7 @@ fn warn_of_near_names(settings: &Settings, reading: &mut Reading) {
             .map(|other| other.name.as_str());
         let same = others
             .chain(settings.disabled.iter().map(JailName::as_str))
+            .chain(settings.absent.iter().map(|absent| absent.name.as_str()))
             .find(|other| other.eq_ignore_ascii_case(jail.name.as_str()));
         if let Some(other) = same {
             let message = format!("jails '{other}' and '{}' differ in case only", jail.name);

@@ -160,6 +160,11 @@ pub(crate) fn word(reading: &mut Reading, found: &Found) -> Option<Located<Strin
 }
 
 pub(crate) fn boolean(reading: &mut Reading, found: &Found) -> Option<bool> {
+    boolean_or(reading, found, "true or false")
+}
+
+/// Reads true or false; `wanted` names them and what else the key takes, for messages.
+pub(crate) fn boolean_or(reading: &mut Reading, found: &Found, wanted: &str) -> Option<bool> {
     if let Value::Boolean(value) = found.node.value {
         return Some(value);
     }
@@ -174,7 +179,7 @@ pub(crate) fn boolean(reading: &mut Reading, found: &Found) -> Option<bool> {
         _ => None,
     };
     let hint = hint.map(|value| format!("write {} = {value}, without quotes", found.name));
-    wrong_type(reading, found.name, &found.node, "true or false", hint);
+    wrong_type(reading, found.name, &found.node, wanted, hint);
     None
 }
 

@@ -130,7 +130,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "blocktype", "\"drop\" or \"reject\"", "\"drop\"", "What happens to packets of who is banned."),
     key(Defaults, "actions", "list of names", "[]", "Who is told of bans: plugins and `[exec.NAME]`."),
 
-    key(Jail, "enabled", "true or false", "true", "Whether the jail is in force."),
+    key(Jail, "enabled", "true, false or \"auto\"", "true", "Whether the jail is in force. `auto`: where a file of `logpath` exists or a unit that `journalmatch` names with `_SYSTEMD_UNIT=` is installed, looked up at start and at each reload."),
     key(Jail, "filter", "name of a filter file, or { plugin = NAME }", "", "What recognises failures. Required."),
     key(Jail, "logpath", "list of absolute paths", "", "Log files, with `*`, `?` and `[…]`. A file need not exist yet."),
     key(Jail, "journalmatch", "list of lists", "", "Which entries of the journal are read: `[[\"A=1\", \"B=2\"], [\"C=3\"]]` is (A and B) or C. The filter's where it is not set."),

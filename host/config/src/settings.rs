@@ -28,6 +28,17 @@ pub struct Settings {
     pub jails: Vec<JailSettings>,
     /// The jails that are not enabled.
     pub disabled: Vec<JailName>,
+    /// The jails with `enabled = "auto"` that this host has no use for.
+    pub absent: Vec<AbsentJail>,
+}
+
+/// A jail with `enabled = "auto"` of which this host has neither a log nor a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentJail {
+    /// Its name.
+    pub name: JailName,
+    /// What was looked for and is not there: `no file /var/log/a.log and no unit a.service`.
+    pub why: String,
 }
 
 /// `[daemon]`: the process itself.

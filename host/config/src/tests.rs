@@ -265,7 +265,7 @@ fn load_as_everything(bytes: &[u8]) -> Result<(), TestCaseError> {
         jails: vec![file("jails/x.toml", bytes)],
         filters: vec![file("filters/x.toml", bytes)],
         services: String::from_utf8_lossy(bytes).into_owned(),
-        problems: Vec::new(),
+        ..ConfigFiles::default()
     };
     for loaded in [load(&all), load(&files(bytes))] {
         let errors = loaded

@@ -26,8 +26,8 @@ pub use reply::{
 pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};
 pub use rules::RulesReply;
 pub use status::{
-    FirewallStatus, JailStatus, PluginRole, PluginState, PluginStatus, SourceKind, SourceStatus,
-    State, StatusReply, StoreStatus,
+    AbsentJail, FirewallStatus, JailStatus, PluginRole, PluginState, PluginStatus, SourceKind,
+    SourceStatus, State, StatusReply, StoreStatus,
 };
 pub use time::Time;
 

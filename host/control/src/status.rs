@@ -25,8 +25,21 @@ pub struct StatusReply {
     pub sources: Vec<SourceStatus>,
     /// Who decides.
     pub jails: Vec<JailStatus>,
+    /// Who would, but is off because the host has nothing for it; empty where the request names a
+    /// jail.
+    pub absent: Vec<AbsentJail>,
     /// Who helps.
     pub plugins: Vec<PluginStatus>,
+}
+
+/// A jail with `enabled = "auto"` of which the host has neither a log nor a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AbsentJail {
+    /// Its name.
+    pub name: String,
+    /// What was looked for and is not there.
+    pub message: String,
 }
 
 /// How a part of the daemon is.

@@ -8,10 +8,10 @@
 use std::path::PathBuf;
 
 use stockade_control::{
-    BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply, Excerpt,
-    FirewallStatus, ItemResult, JailStatus, Outcome, PluginRole, PluginState, PluginStatus,
-    ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply, StopReply,
-    StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
+    AbsentJail, BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply,
+    Excerpt, FirewallStatus, ItemResult, JailStatus, Outcome, PluginRole, PluginState,
+    PluginStatus, ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply,
+    StopReply, StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
 };
 use stockade_core::{Ban, FailureId, IgnoreReason, JailName, Timestamp};
 
@@ -88,6 +88,10 @@ fn status() -> StatusReply {
         },
         sources: vec![source],
         jails: vec![jail],
+        absent: vec![AbsentJail {
+            name: "nginx-auth".into(),
+            message: "no file /var/log/nginx/error.log".into(),
+        }],
         plugins: vec![plugin],
     }
 }

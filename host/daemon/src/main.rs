@@ -3,6 +3,7 @@
 mod cli;
 mod clock;
 mod log;
+mod presence;
 mod run;
 mod setup;
 

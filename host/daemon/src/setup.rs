@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::presence::ThisHost;
 use jiff::tz::{Offset, TimeZone};
 use stockade_config::{
-    DatePattern, Diagnostic, FilterChoice, FilterSettings, JailSettings, LogZone, Origin,
-    PluginSettings, Settings, Sources, load, read_files,
+    ConfigFiles, DatePattern, Diagnostic, FilterChoice, FilterSettings, JailSettings, LogZone,
+    Origin, PluginSettings, Settings, Sources, load, read_files,
 };
 use stockade_core::PluginName;
 use stockade_detect::{Filter, FilterSource, PatternError, PatternPlace};
@@ -50,7 +51,10 @@ pub(crate) enum ReadyFilter {
 /// # Errors
 /// All that is wrong, in the order of the files.
 pub(crate) fn read(main: Option<&Path>) -> Result<Setup, Vec<Diagnostic>> {
-    let loaded = load(&read_files(main));
+    let loaded = load(&ConfigFiles {
+        host: Some(Arc::new(ThisHost)),
+        ..read_files(main)
+    });
     let mut checking = Checking {
         sources: &loaded.sources,
         found: loaded.diagnostics,

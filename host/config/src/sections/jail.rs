@@ -9,6 +9,7 @@ use crate::diagnostic::quoted;
 use crate::network::{
     PortError, PortRange, Ports, Protocol, join_ranges, parse_ports, service_names,
 };
+use crate::presence::{Presence, Traces};
 use crate::reading::{self, Found, Keys, Reading};
 use crate::reference::Section;
 use crate::sections::filter::journalmatch;
@@ -38,6 +39,7 @@ pub(crate) struct Known<'a> {
     pub(crate) exec: &'a BTreeMap<PluginName, Located<ExecSettings>>,
     /// The text of `/etc/services`.
     pub(crate) services: &'a str,
+    pub(crate) host: Option<&'a dyn Presence>,
     pub(crate) defaults: &'a Rules,
 }
 
@@ -45,6 +47,17 @@ pub(crate) struct Known<'a> {
 pub(crate) enum Jail {
     Enabled(Box<JailSettings>),
     Disabled,
+    /// Nothing of it is on this host; what was looked for.
+    Absent(String),
+}
+
+/// What `enabled` says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Enabled {
+    Yes,
+    No,
+    /// Where the host has one of its logs or units.
+    Auto,
 }
 
 /// What a jail says of its filter.
@@ -62,7 +75,7 @@ pub(crate) fn jail(
     reading: &mut Reading,
 ) -> Option<Jail> {
     let mut keys = Keys::new(Section::Jail, table, reading);
-    let enabled = keys.get("enabled", reading::boolean).unwrap_or(true);
+    let wanted = keys.get("enabled", enabled).unwrap_or(Enabled::Yes);
     let rules = known.defaults.read(&mut keys);
     let filter_given = keys.take("filter");
     let logpath_given = keys.take("logpath");
@@ -80,7 +93,7 @@ pub(crate) fn jail(
     let journal = journal_given
         .as_ref()
         .and_then(|found| journalmatch(reading, found));
-    if !enabled {
+    if wanted == Enabled::No {
         return Some(Jail::Disabled);
     }
     let filter = match filter_word {
@@ -123,7 +136,42 @@ pub(crate) fn jail(
         journalmatch: journal_given,
     };
     check_source(&jail, &given, reading);
+    if wanted == Enabled::Auto
+        && let Some(why) = absent(&jail, known.host, reading)
+    {
+        return Some(Jail::Absent(why));
+    }
     Some(Jail::Enabled(Box::new(jail)))
+}
+
+fn enabled(reading: &mut Reading, found: &Found) -> Option<Enabled> {
+    if matches!(&found.node.value, Value::Text(text) if text == "auto") {
+        return Some(Enabled::Auto);
+    }
+    let yes = reading::boolean_or(reading, found, "true, false or \"auto\"")?;
+    Some(if yes { Enabled::Yes } else { Enabled::No })
+}
+
+/// What is missing on the host for a jail with `enabled = "auto"`; `None` where it is to be on.
+fn absent(
+    jail: &JailSettings,
+    host: Option<&dyn Presence>,
+    reading: &mut Reading,
+) -> Option<String> {
+    let traces = Traces::of(jail);
+    if traces.is_empty() {
+        let message = format!(
+            "jail '{}' has enabled = \"auto\", but reads no file and names no unit to look for",
+            jail.name
+        );
+        let hint = "write enabled = true, or a journalmatch with _SYSTEMD_UNIT=NAME.service";
+        reading.missing(jail.origin, message, Some(hint.to_owned()));
+        return None;
+    }
+    if host.is_some_and(|host| traces.found(host)) {
+        return None;
+    }
+    Some(traces.nothing_found())
 }
 
 /// What the jail itself says of its source, whether it could be read or not.

@@ -9,6 +9,7 @@ use crate::setup;
 
 /// Checks the configuration; exit code 78 where it cannot be used.
 pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
+    let mut absent = Vec::new();
     let (found, jails) = match setup::read(global.config.as_deref()) {
         Ok(setup) if !setup.broken.is_empty() => (
             setup
@@ -24,6 +25,7 @@ pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
                 .iter()
                 .map(|jail| jail.settings.name.to_string())
                 .collect();
+            absent = setup.settings.absent;
             (setup.warnings, Some(names))
         }
         Err(found) => (found, None::<Vec<String>>),
@@ -33,6 +35,10 @@ pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
         print_json(&serde_json::json!({
             "ok": !wrong,
             "jails": jails.unwrap_or_default(),
+            "absent": absent
+                .iter()
+                .map(|jail| serde_json::json!({"name": jail.name.as_str(), "message": jail.why}))
+                .collect::<Vec<_>>(),
             "diagnostics": wire(&found),
         }));
     } else {
@@ -53,6 +59,12 @@ pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
                     if errors == 1 { "error" } else { "errors" }
                 );
             }
+        }
+        for jail in &absent {
+            print(&format!(
+                "off, as this host has nothing for it: {} ({})\n",
+                jail.name, jail.why
+            ));
         }
     }
     Ok(if wrong {

@@ -46,6 +46,17 @@ fn status(status: &StatusReply, in_detail: bool) -> String {
     }
     text.push_str("\n\n");
     text.push_str(&jails(status).to_string());
+    if !status.absent.is_empty() {
+        let names: Vec<_> = status
+            .absent
+            .iter()
+            .map(|jail| jail.name.as_str())
+            .collect();
+        text.push_str(&format!(
+            "\noff, as this host has nothing for them ('stockade check' says what was looked for): {}\n",
+            names.join(", ")
+        ));
+    }
     troubles(status, &mut text);
     if in_detail {
         details(status, &mut text);

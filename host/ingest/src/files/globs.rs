@@ -166,6 +166,18 @@ impl Found {
     }
 }
 
+/// Whether any file matches `glob` now. A malformed glob matches none; [`Files::open`] reports it.
+///
+/// [`Files::open`]: super::Files::open
+#[must_use]
+pub fn any_file(glob: &str) -> bool {
+    let mut found = Found::default();
+    if let Ok(glob) = Glob::new(glob) {
+        glob.find(0, &mut found, &mut |_| {});
+    }
+    !found.files.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +200,18 @@ mod tests {
         assert_eq!(paths, expected);
         let dirs: Vec<_> = found.dirs.keys().map(strip).collect();
         assert_eq!(dirs, watched);
+    }
+
+    #[test]
+    fn a_file_is_there_where_the_glob_that_would_be_read_finds_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let glob = |rest: &str| format!("{}/{rest}", temp.path().display());
+        assert!(!any_file(&glob("*.log")));
+        std::fs::write(temp.path().join("a.log"), "").unwrap();
+        assert!(any_file(&glob("*.log")));
+        assert!(any_file(&glob("a.log")));
+        assert!(!any_file(&glob("*.txt")));
+        assert!(!any_file(&glob("[")));
     }
 
     #[test]

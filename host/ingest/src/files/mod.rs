@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 use stockade_core::{Chunk, FileCheckpoint};
 
 use self::discover::Dir;
+pub use self::globs::any_file;
+
 use self::globs::Glob;
 use self::seen::Seen;
 use self::tail::FileKey;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use stockade_config::FilterChoice;
 use stockade_control::{
-    BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, PluginRole, PluginState,
-    PluginStatus, State, StatusReply, StoreStatus, Time,
+    AbsentJail, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, PluginRole,
+    PluginState, PluginStatus, State, StatusReply, StoreStatus, Time,
 };
 use stockade_core::{BanTime, IpNet, JailName, Timestamp};
 use stockade_firewall::{Element, FirewallError};
@@ -49,6 +49,7 @@ impl Daemon {
             store: self.store_status(),
             sources: self.sources.status(),
             jails: self.jails(only),
+            absent: self.absent(only),
             plugins: self.plugins(),
         })
     }
@@ -108,6 +109,18 @@ impl Daemon {
             });
         }
         jails
+    }
+
+    /// The jails that are off because this host has nothing for them.
+    fn absent(&self, only: Option<&JailName>) -> Vec<AbsentJail> {
+        let absent = self.setup.settings.absent.iter();
+        absent
+            .filter(|_| only.is_none())
+            .map(|jail| AbsentJail {
+                name: jail.name.to_string(),
+                message: jail.why.clone(),
+            })
+            .collect()
     }
 
     /// A jail waits while none of its logs is there.
