@@ -71,7 +71,7 @@ impl TextReader {
         let subject = without(&text, dated.cut, &mut self.joined);
         let line = fail2ban::Line {
             text: subject,
-            at: dated.at.unwrap_or(line.now),
+            now: line.now,
             candidates,
             every,
         };

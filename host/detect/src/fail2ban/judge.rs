@@ -35,8 +35,8 @@ pub(crate) struct Scratch {
 pub(crate) struct Line<'a> {
     /// Its text, without its date and its end.
     pub(crate) text: &'a str,
-    /// When it was written.
-    pub(crate) at: Timestamp,
+    /// When it is read.
+    pub(crate) now: Timestamp,
     /// Which failregexes can match, see [`bit`].
     pub(crate) candidates: u64,
     /// Whether all failregexes are tried, also those after one that matches.
@@ -314,9 +314,11 @@ impl Judging<'_> {
         lines: u32,
     ) -> Next {
         let every = self.line.every;
-        let at = self.line.at;
         let rules = self.rules;
-        let merged = self.state.sessions.merge(id, fields, lines, at, every);
+        let merged = self
+            .state
+            .sessions
+            .merge(id, fields, lines, self.line.now, every);
         let session = merged.session();
         let identity = identify(|place| session.get(place), rules.host_names);
         if !every && (merged.nofail || identity.is_none()) {

@@ -24,8 +24,8 @@ use super::fields::{DNS, FID, FORGET, Fields, GAINED, IP4, IP6, NOFAIL, USER};
 const SESSIONS_MAX: usize = 10_000;
 /// Most bytes that their texts have together; 400 for each of [`SESSIONS_MAX`].
 const SESSIONS_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How long after its last line a session ends by itself: process ids, which most sessions are told
-/// apart by, are used again. fail2ban's value, which it counts from the first line.
+/// How long after its last line was read a session ends by itself: process ids, which most sessions
+/// are told apart by, are used again. fail2ban's value, which it counts from the first line.
 const SESSION_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 /// Most user names that are kept of a session; the second one decides already.
 const SESSION_USERS_MAX: usize = 64;
@@ -229,16 +229,16 @@ impl Sessions {
         id: &str,
         fields: &Fields<'_>,
         lines: u32,
-        at: Timestamp,
+        now: Timestamp,
         every: bool,
     ) -> Merged<'_> {
         let forget = fields.has(FORGET);
-        let (key, mut session, known) = match self.take(id, at) {
+        let (key, mut session, known) = match self.take(id, now) {
             Some((key, session)) => (key, session, true),
             None => (id.into(), Session::default(), false),
         };
         let nofail = session.merge(fields, lines, known, every);
-        session.touched = at;
+        session.touched = now;
         let attempts = session.matches;
         let session = if forget {
             if known {
@@ -260,9 +260,9 @@ impl Sessions {
     }
 
     /// The session `id`, out of the table but still listed with its holder.
-    fn take(&mut self, id: &str, at: Timestamp) -> Option<(Arc<str>, Session)> {
+    fn take(&mut self, id: &str, now: Timestamp) -> Option<(Arc<str>, Session)> {
         let (key, session) = self.by_id.remove_entry(id)?;
-        if at.saturating_since(session.touched) > SESSION_TIME_MAX {
+        if now.saturating_since(session.touched) > SESSION_TIME_MAX {
             self.unlist(&session);
             return None;
         }
@@ -314,14 +314,14 @@ impl Sessions {
     }
 
     /// Forgets sessions until all fit, but not the one of age `spared`, which is not in the table.
-    fn make_room(&mut self, spared: u64, at: Timestamp) {
+    fn make_room(&mut self, spared: u64, now: Timestamp) {
         // The one that comes is not in the table yet.
         let full = |sessions: &Self| {
             sessions.by_id.len() >= SESSIONS_MAX || sessions.bytes > SESSIONS_BYTES_MAX
         };
         if full(self) && self.since_sweep >= SWEEP_EVERY {
             self.since_sweep = 0;
-            self.sweep(at);
+            self.sweep(now);
         }
         while full(self) {
             let Some(oldest) = self.oldest_of_the_heaviest(spared) else {
@@ -342,10 +342,10 @@ impl Sessions {
     }
 
     /// Forgets the sessions that are over.
-    fn sweep(&mut self, at: Timestamp) {
+    fn sweep(&mut self, now: Timestamp) {
         let over: Vec<Session> = self
             .by_id
-            .extract_if(|_, session| at.saturating_since(session.touched) > SESSION_TIME_MAX)
+            .extract_if(|_, session| now.saturating_since(session.touched) > SESSION_TIME_MAX)
             .map(|(_, session)| session)
             .collect();
         for session in over {
