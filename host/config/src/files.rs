@@ -36,11 +36,17 @@ pub fn read_files(main: Option<&Path>) -> ConfigFiles {
     files.dropins = read_folder(&beside.join("stockade.d"), &mut files.problems);
     files.jails = read_folder(&beside.join("jails"), &mut files.problems);
     files.filters = read_folder(&beside.join("filters"), &mut files.problems);
-    // Without it the well-known names are still known.
-    files.services = read(Path::new(SERVICES), &mut Vec::new())
-        .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
-        .unwrap_or_default();
+    files.services = read_services();
     files
+}
+
+/// The text of `/etc/services`; nothing where it cannot be read, since the well-known names are known
+/// without it.
+#[must_use]
+pub fn read_services() -> String {
+    read(Path::new(SERVICES), &mut Vec::new())
+        .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// Reads one filter file, for [`crate::load_filter`].

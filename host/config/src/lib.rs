@@ -31,14 +31,15 @@ mod words;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Excerpt, Severity};
-pub use files::{DEFAULT_MAIN, read_files, read_filter_file};
+pub use files::{DEFAULT_MAIN, read_files, read_filter_file, read_services};
 pub use load::{ConfigFile, ConfigFiles, Loaded, LoadedFilter, ReadProblem, load, load_filter};
 pub use network::{HttpOrigin, IgnoreEntry, PortRange, Ports, Protocol, Scheme};
 pub use presence::Presence;
 pub use reference::settings_reference;
 pub use settings::{
-    AbsentJail, BlockType, DaemonSettings, DatePattern, EXEC_TAGS, ExecSettings, FilterChoice,
-    FilterSettings, FirewallBackend, FirewallSettings, Grants, HttpGrant, JailRules, JailSettings,
-    LogBackend, LogLevel, LogTarget, LogZone, PluginLimits, PluginSettings, Settings, UseDns,
+    AbsentJail, BlockType, DaemonSettings, DatePattern, Dialect, EXEC_TAGS, ExecSettings,
+    FilterChoice, FilterSettings, FirewallBackend, FirewallSettings, Grants, HttpGrant, JailRules,
+    JailSettings, LogBackend, LogLevel, LogTarget, LogZone, PluginLimits, PluginSettings, Settings,
+    UseDns,
 };
 pub use source::{FileIndex, Located, Origin, Position, Sources};

@@ -164,7 +164,9 @@ pub(crate) const KEYS: &[Key] = &[
     key(Filter, "failregex", "list of patterns", "", "What a failure looks like; `<HOST>`, `<ADDR>` or `<F-ID>` says who it is. Required."),
     key(Filter, "ignoreregex", "list of patterns", "[]", "Lines that are no failures although a `failregex` matches."),
     key(Filter, "journalmatch", "list of lists", "[]", "Which entries of the journal are read, for jails that do not say it themselves."),
-    key(Filter, "datepattern", "\"default\" or \"none\"", "\"default\"", "How the date of a line is found; `none`: it has no date, and the time of reading counts."),
+    key(Filter, "datepattern", "\"default\" or \"none\"", "\"default\"", "How the date of a line is found; `none`: it has no date, and the time of reading counts. In fail2ban's dialect also a list in its language, such as `[\"^%Y-%m-%d\", \"{DEFAULT}\"]`, where `{DEFAULT}` is fail2ban's own list."),
+    key(Filter, "dialect", "\"native\" or \"fail2ban\"", "\"native\"", "Who reads the patterns. `fail2ban`: as Python does, with look-around and sessions over several lines, for filters that were imported."),
+    key(Filter, "maxlines", "1 to 100", "1", "How many lines a pattern gets to see at once; only in fail2ban's dialect."),
 ];
 
 /// The keys that may stand in a table.
@@ -207,7 +209,6 @@ const FOREIGN: &[(Section, &str, &str)] = &[
     (Plugin, "log", "what a plugin may do stands in [plugins.NAME.grant]"),
     (Plugin, "url", "what the plugin is told stands in [plugins.NAME.settings]"),
     (Filter, "Definition", "this file needs no header: leave [Definition] out"),
-    (Filter, "maxlines", "each line is judged for itself: leave it out"),
 ];
 
 /// What to do instead of a key that is known from elsewhere.

@@ -188,16 +188,34 @@ pub struct FilterSettings {
     pub journalmatch: Vec<Vec<String>>,
     /// How the date of a line is found.
     pub datepattern: DatePattern,
+    /// Who reads the patterns.
+    pub dialect: Dialect,
+    /// How many lines a pattern gets to see at once; more than one only in
+    /// [`Dialect::Fail2ban`].
+    pub maxlines: u32,
+}
+
+/// Who reads the patterns of a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// stockade: in linear time, and a line that can be read in two ways is noticed.
+    #[default]
+    Native,
+    /// fail2ban: as Python's `re` does, and lines are judged in fail2ban's way, sessions included.
+    Fail2ban,
 }
 
 /// How the date of a line is found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DatePattern {
     /// By trying the formats that stockade knows.
     #[default]
     Default,
     /// Not at all: lines carry no date, and the time of reading counts.
     None,
+    /// As one of these says, in fail2ban's language; `{DEFAULT}` is fail2ban's own list. Only in
+    /// [`Dialect::Fail2ban`].
+    Patterns(Vec<Located<String>>),
 }
 
 /// `[jails.NAME]`: a service that is protected, with its rules.

@@ -3,14 +3,15 @@
 //! `check`, `run` and `reload` all come through here, so that what `check` accepts is what runs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::presence::ThisHost;
 use jiff::tz::{Offset, TimeZone};
+use stockade_config::fail2ban::{Tree, import};
 use stockade_config::{
-    ConfigFiles, DatePattern, Diagnostic, FilterChoice, FilterSettings, JailSettings, LogZone,
-    Origin, PluginSettings, Settings, Sources, load, read_files,
+    ConfigFiles, DatePattern, Diagnostic, Dialect, FilterChoice, FilterSettings, JailSettings,
+    Loaded, LogZone, Origin, PluginSettings, Settings, Sources, load, read_files, read_services,
 };
 use stockade_core::PluginName;
 use stockade_detect::{Filter, FilterSource, PatternError, PatternPlace};
@@ -29,6 +30,30 @@ pub(crate) struct Setup {
     /// stranger.
     pub(crate) broken: Vec<(PluginName, Diagnostic)>,
     pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigFrom {
+    /// Our own: this main file, or the default one.
+    Stockade(Option<PathBuf>),
+    /// A directory of fail2ban's, translated each time it is read.
+    Fail2ban(PathBuf),
+}
+
+impl ConfigFrom {
+    /// The files, and what is wrong or odd in those of fail2ban: a jail of theirs that is broken is
+    /// left out, and the others run.
+    pub(crate) fn files(&self) -> (ConfigFiles, Vec<Diagnostic>) {
+        match self {
+            Self::Stockade(main) => (read_files(main.as_deref()), Vec::new()),
+            Self::Fail2ban(dir) => {
+                let import = import(&Tree::read(dir));
+                let files = import.files("(translated)", read_services());
+                (files, import.report.diagnostics)
+            }
+        }
+    }
 }
 
 /// A jail whose filter is compiled.
@@ -50,11 +75,17 @@ pub(crate) enum ReadyFilter {
 ///
 /// # Errors
 /// All that is wrong, in the order of the files.
-pub(crate) fn read(main: Option<&Path>) -> Result<Setup, Vec<Diagnostic>> {
-    let loaded = load(&ConfigFiles {
+pub(crate) fn read(from: &ConfigFrom) -> Result<Setup, Vec<Diagnostic>> {
+    let (files, told) = from.files();
+    let mut setup = read_loaded(load(&ConfigFiles {
         host: Some(Arc::new(ThisHost)),
-        ..read_files(main)
-    });
+        ..files
+    }))?;
+    setup.warnings.extend(told);
+    Ok(setup)
+}
+
+fn read_loaded(loaded: Loaded) -> Result<Setup, Vec<Diagnostic>> {
     let mut checking = Checking {
         sources: &loaded.sources,
         found: loaded.diagnostics,
@@ -300,10 +331,18 @@ pub(crate) fn compile(filter: &FilterSettings) -> Result<Filter, Vec<PatternErro
         prefregex: filter.prefregex.as_ref().map(text),
         failregex: filter.failregex.iter().map(text).collect(),
         ignoreregex: filter.ignoreregex.iter().map(text).collect(),
-        datepattern: match filter.datepattern {
+        datepattern: match &filter.datepattern {
             DatePattern::Default => stockade_detect::DatePattern::Default,
             DatePattern::None => stockade_detect::DatePattern::None,
+            DatePattern::Patterns(patterns) => {
+                stockade_detect::DatePattern::Templates(patterns.iter().map(text).collect())
+            }
         },
+        dialect: match filter.dialect {
+            Dialect::Native => stockade_detect::Dialect::Native,
+            Dialect::Fail2ban => stockade_detect::Dialect::Fail2ban,
+        },
+        maxlines: filter.maxlines,
         ..FilterSource::default()
     })
 }

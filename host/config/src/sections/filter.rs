@@ -3,7 +3,7 @@
 use crate::diagnostic::quoted;
 use crate::reading::{self, Found, Keys, Reading};
 use crate::reference::Section;
-use crate::settings::{DatePattern, FilterSettings};
+use crate::settings::{DatePattern, Dialect, FilterSettings};
 use crate::source::{Located, Origin};
 use crate::tree::{Node, Table, Value};
 use crate::words::check_journal_match;
@@ -13,6 +13,10 @@ const PATTERNS_MAX: usize = 1_000;
 
 /// The longest pattern, in bytes. Fail2ban's longest after expansion has about 3 KB.
 const PATTERN_BYTES_MAX: usize = 16 * 1024;
+
+/// The most lines that are matched together; fail2ban's stock filters ask for ten at most, and each
+/// line is matched again with all of them.
+const MAXLINES_MAX: u32 = 100;
 
 /// The most alternatives of a `journalmatch` and the most conditions of one: each becomes an
 /// argument of `journalctl`.
@@ -33,6 +37,15 @@ pub(crate) fn filter(
         pattern(reading, found.name, &found.node)
     });
     let failregex = keys.get("failregex", patterns);
+    let dialect = keys.get("dialect", dialect).unwrap_or_default();
+    let datepattern_given = keys.take("datepattern");
+    let maxlines_given = keys.take("maxlines");
+    let (datepattern, maxlines) = in_dialect(
+        keys.reading,
+        dialect,
+        datepattern_given.as_ref(),
+        maxlines_given.as_ref(),
+    );
     let filter = FilterSettings {
         name: name.to_owned(),
         description,
@@ -40,7 +53,9 @@ pub(crate) fn filter(
         failregex: failregex.clone().unwrap_or_default(),
         ignoreregex: keys.get("ignoreregex", patterns).unwrap_or_default(),
         journalmatch: keys.get("journalmatch", journalmatch).unwrap_or_default(),
-        datepattern: keys.get("datepattern", datepattern).unwrap_or_default(),
+        datepattern,
+        dialect,
+        maxlines,
     };
     if failregex.is_none_or(|list| list.is_empty()) {
         let hint = "write failregex = ['…<HOST>…']: what a failure looks like, and where the address stands";
@@ -51,12 +66,43 @@ pub(crate) fn filter(
     Some(filter)
 }
 
-fn datepattern(reading: &mut Reading, found: &Found) -> Option<DatePattern> {
-    let words = [
-        ("default", DatePattern::Default),
-        ("none", DatePattern::None),
-    ];
+fn dialect(reading: &mut Reading, found: &Found) -> Option<Dialect> {
+    let words = [("native", Dialect::Native), ("fail2ban", Dialect::Fail2ban)];
     reading::one_of(reading, found.name, &found.node, &words)
+}
+
+/// What only fail2ban's dialect has.
+fn in_dialect(
+    reading: &mut Reading,
+    dialect: Dialect,
+    datepattern: Option<&Found>,
+    maxlines: Option<&Found>,
+) -> (DatePattern, u32) {
+    if dialect == Dialect::Native {
+        let words = [("default", false), ("none", true)];
+        let none =
+            datepattern.and_then(|found| reading::one_of(reading, found.name, &found.node, &words));
+        if let Some(found) = maxlines {
+            let hint = "write dialect = \"fail2ban\", or a pattern for each line".to_owned();
+            let message =
+                "'maxlines' belongs to fail2ban's dialect: here each line is judged for itself";
+            reading.error(found.key, message, Some(hint));
+        }
+        let datepattern = match none {
+            Some(true) => DatePattern::None,
+            _ => DatePattern::Default,
+        };
+        return (datepattern, 1);
+    }
+    let maxlines = maxlines.and_then(|found| reading::number(reading, found, 1..=MAXLINES_MAX));
+    let datepattern = match datepattern.map(|found| &found.node.value) {
+        Some(Value::Text(text)) if text == "none" => DatePattern::None,
+        Some(_) => datepattern
+            .and_then(|found| patterns(reading, found))
+            .map_or(DatePattern::Default, DatePattern::Patterns),
+        None => DatePattern::Default,
+    };
+    (datepattern, maxlines.unwrap_or(1))
 }
 
 fn patterns(reading: &mut Reading, found: &Found) -> Option<Vec<Located<String>>> {

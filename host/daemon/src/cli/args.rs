@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::setup::ConfigFrom;
+
 /// Watches logs, decides who is attacking, and makes the firewall drop them.
 #[derive(Debug, Parser)]
 #[command(name = "stockade", version, max_term_width = 100, after_help = EXAMPLES)]
@@ -31,12 +33,25 @@ pub(crate) struct GlobalArgs {
     /// Main configuration file; drop-ins, jails and filters lie beside it
     #[arg(long, short, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Directory of a fail2ban configuration, used instead of our own
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) fail2ban: Option<PathBuf>,
     /// Control socket, instead of the configured one
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
     /// Print one JSON object instead of text (docs/control-protocol.md)
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+impl GlobalArgs {
+    /// Which configuration is meant.
+    pub(crate) fn configuration(&self) -> ConfigFrom {
+        match &self.fail2ban {
+            Some(dir) => ConfigFrom::Fail2ban(dir.clone()),
+            None => ConfigFrom::Stockade(self.config.clone()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +62,7 @@ Examples:
   sudo stockade run
   sudo stockade run --config /etc/stockade/stockade.toml
   stockade run --dry-run --state-dir /tmp/stockade
+  sudo stockade run --fail2ban /etc/fail2ban
 
 SIGTERM and SIGINT stop it and leave the bans in the kernel; SIGHUP reloads; SIGUSR1 reopens the
 log file.")]
@@ -130,6 +146,15 @@ Examples:
 
 Exits with 1 where nothing matched.")]
     Regex(RegexArgs),
+    /// Translate a fail2ban configuration, and tell what became of each part
+    #[command(after_help = "\
+Examples:
+  stockade import /etc/fail2ban
+  stockade import /etc/fail2ban --out /etc/stockade
+  stockade run --fail2ban /etc/fail2ban --dry-run
+
+Without --out it only tells. Exits with 78 where fail2ban's files have errors.")]
+    Import(ImportArgs),
     /// Compare the bans in fail2ban's log with those in stockade's
     #[command(after_help = "\
 Examples:
@@ -158,6 +183,15 @@ pub(crate) struct RunArgs {
     /// Where state is kept, instead of the configured directory
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// The directory of the fail2ban configuration
+    pub(crate) dir: PathBuf,
+    /// Where to write stockade.toml, jails, filters and the report; nothing that exists is replaced
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stockade_config::{load, read_files};
+use stockade_config::load;
 use stockade_control::{Client, ControlReply, ControlRequest, ExitCode, UnbanRequest, UnbanWhom};
 use stockade_core::JailName;
 
@@ -87,6 +87,6 @@ fn optional(jail: Option<&str>) -> Result<Option<JailName>, Failure> {
 /// The configured socket, also where the rest of the configuration has errors: a running daemon must
 /// stay reachable while somebody edits it.
 fn socket(global: &GlobalArgs) -> PathBuf {
-    let configured = || load(&read_files(global.config.as_deref())).daemon.socket;
+    let configured = || load(&global.configuration().files().0).daemon.socket;
     global.socket.clone().unwrap_or_else(configured)
 }

@@ -10,7 +10,7 @@ use crate::setup;
 /// Checks the configuration; exit code 78 where it cannot be used.
 pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
     let mut absent = Vec::new();
-    let (found, jails) = match setup::read(global.config.as_deref()) {
+    let (found, jails) = match setup::read(&global.configuration()) {
         Ok(setup) if !setup.broken.is_empty() => (
             setup
                 .warnings
@@ -30,7 +30,8 @@ pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
         }
         Err(found) => (found, None::<Vec<String>>),
     };
-    let wrong = jails.is_none();
+    let wrong = jails.is_none() || found.iter().any(Diagnostic::is_error);
+    let jails = jails.filter(|_| !wrong);
     if global.json {
         print_json(&serde_json::json!({
             "ok": !wrong,

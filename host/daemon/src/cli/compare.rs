@@ -70,7 +70,7 @@ pub(super) fn compare(global: &GlobalArgs, args: &CompareArgs) -> Result<ExitCod
 
 /// The log that the configuration names.
 fn own_log(global: &GlobalArgs) -> Result<std::path::PathBuf, Failure> {
-    let files = stockade_config::read_files(global.config.as_deref());
+    let (files, _) = global.configuration().files();
     match stockade_config::load(&files).daemon.log_target {
         stockade_config::LogTarget::File(path) => Ok(path),
         _ => Err(

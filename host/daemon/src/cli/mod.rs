@@ -6,6 +6,7 @@ mod ask;
 mod check;
 mod compare;
 mod fail2ban_client;
+mod import;
 mod plugin;
 mod regex;
 mod show;
@@ -40,6 +41,7 @@ fn own_name() -> ExitCode {
         Command::Run(args) => crate::run::run(&cli.global, &args),
         Command::Check => check::check(&cli.global),
         Command::Regex(args) => regex::regex(&cli.global, &args),
+        Command::Import(args) => import::import(&cli.global, &args),
         Command::Compare(args) => compare::compare(&cli.global, &args),
         Command::Plugin {
             command: PluginCommand::Inspect { file },

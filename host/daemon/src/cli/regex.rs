@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use stockade_config::{
-    Diagnostic, FilterSettings, Located, load, load_filter, read_files, read_filter_file,
-};
+use stockade_config::{Diagnostic, FilterSettings, Located, load, load_filter, read_filter_file};
 use stockade_control::{ExitCode, Time};
 use stockade_core::Timestamp;
 use stockade_detect::{Filter, FilterRun, FilterSource, Outcome};
@@ -68,7 +66,7 @@ impl Tried {
             Some("toml") => return Self::of_file(path),
             _ => {}
         }
-        let loaded = load(&read_files(global.config.as_deref()));
+        let loaded = load(&global.configuration().files().0);
         if let Some(filter) = loaded
             .settings
             .as_ref()

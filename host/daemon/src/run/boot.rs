@@ -138,7 +138,7 @@ pub(super) async fn boot(
 
     let parts = Parts {
         kv: open_kv(&setup, &state_dir, args.dry_run, now),
-        config: global.config.clone(),
+        config: global.configuration(),
         dry_run: args.dry_run,
         state_dir,
         backend,

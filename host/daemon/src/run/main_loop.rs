@@ -22,7 +22,7 @@ use super::socket::Asked;
 use super::sources::Sources;
 use crate::clock;
 use crate::log::LogHandle;
-use crate::setup::Setup;
+use crate::setup::{ConfigFrom, Setup};
 
 /// Events that are handled in one turn: their bans share one transaction and one order to the firewall,
 /// and what was decided first does not wait for more than this.
@@ -40,7 +40,7 @@ const PURGE_EVERY: Duration = Duration::from_secs(3600);
 /// What stays the same as long as the daemon runs.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) config: Option<PathBuf>,
+    pub(super) config: ConfigFrom,
     pub(super) dry_run: bool,
     pub(super) state_dir: PathBuf,
     pub(super) backend: &'static str,

@@ -51,7 +51,7 @@ enum Event {
 
 /// Runs until it is told to stop.
 pub(crate) fn run(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode, Failure> {
-    let setup = setup::read(global.config.as_deref()).map_err(|found| {
+    let setup = setup::read(&global.configuration()).map_err(|found| {
         crate::cli::tell(&found);
         Failure::text(ExitCode::Config, "the configuration has errors, see above")
             .hint("'stockade check' shows them again")

@@ -239,7 +239,7 @@ impl Daemon {
                 diagnostics,
             })
         };
-        let setup = match setup::read(self.parts.config.as_deref()) {
+        let setup = match setup::read(&self.parts.config) {
             Err(found) => return refused(crate::cli::wire(&found)),
             Ok(setup) => setup,
         };

@@ -1,0 +1,85 @@
+use super::*;
+use crate::load::load;
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let files = files.iter().map(|(name, text)| ConfigFile {
+        path: format!("/etc/fail2ban/{name}"),
+        bytes: text.as_bytes().to_vec(),
+    });
+    Tree::from_files("/etc/fail2ban", files.collect(), Vec::new())
+}
+
+const FILTER: &str = "[Definition]\nfailregex = ^bad <HOST>$\n  ^worse <F-USER>\\S+</F-USER> <HOST>$\n\
+                      journalmatch = _SYSTEMD_UNIT=x.service + _COMM=x\n";
+const NFTABLES: &str = "[Definition]\nactionban = nft add <ip>\n[Init]\nport = ssh\nprotocol = tcp\n\
+                        blocktype = drop\n";
+const JAIL: &str = "[x]\nenabled = true\nfilter = x\nlogpath = /var/log/x.log\n\
+                    action = nftables[port=\"22,80\"]\n  page\nbantime = 1h\nignoreip = 192.0.2.0/24\n\
+                    ignorecommand = /bin/x\n[off]\nfilter = x\n";
+const PAGE: &str = "[Definition]\nactionstart = echo\nactionban = /bin/page <ip> <name>\n";
+
+fn imported(jail: &str) -> Import {
+    import(&tree(&[
+        ("jail.conf", jail),
+        ("filter.d/x.conf", FILTER),
+        ("action.d/nftables.conf", NFTABLES),
+        ("action.d/page.conf", PAGE),
+    ]))
+}
+
+#[test]
+fn what_is_written_is_what_loads() {
+    let import = imported(JAIL);
+    let loaded = load(&import.files("/imported", String::new()));
+    let told: Vec<String> = loaded.diagnostics.iter().map(Diagnostic::render).collect();
+    let settings = loaded.settings.unwrap_or_else(|| panic!("{told:#?}"));
+    let [jail] = settings.jails.as_slice() else {
+        panic!("{:?}", settings.jails);
+    };
+    assert_eq!(jail.name.as_str(), "x");
+    assert_eq!(jail.logpath[0].value, "/var/log/x.log");
+    assert_eq!(jail.rules.maxretry.get(), 3);
+    assert_eq!(jail.rules.ipv6_prefix, 128);
+    assert_eq!(settings.exec.len(), 1);
+}
+
+#[test]
+fn the_report_tells_what_became_of_everything() {
+    let report = imported(JAIL).report.to_string();
+    for line in [
+        "  translated  filter, logpath,",
+        "  different   action page: [exec.x-page] runs it without a shell (/etc/fail2ban/jail.conf:6)",
+        "  left out    actionstart of action page: only a ban and its end are told",
+        "  left out    ignorecommand: no program is asked before a ban (/etc/fail2ban/jail.conf:9)",
+        "Not enabled, and so not translated:\n  off",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+}
+
+#[test]
+fn a_broken_jail_is_named_and_the_others_are_translated() {
+    let import = imported(&format!(
+        "{JAIL}[broken]\nenabled = true\nfilter = nothing\n"
+    ));
+    assert_eq!(import.jails.keys().collect::<Vec<_>>(), ["x"]);
+    let report = import.report.to_string();
+    assert!(
+        report.contains("[broken]\n  left out    the jail"),
+        "{report}"
+    );
+    assert!(report.contains("there is no filter 'nothing'"), "{report}");
+}
+
+#[test]
+fn jails_with_other_patterns_have_filters_of_their_own() {
+    let jails =
+        format!("{JAIL}[y]\nenabled = true\nfilter = x\nfailregex = ^y <HOST>$\nlogpath = /y\n");
+    let import = imported(&jails);
+    assert_eq!(import.filters.keys().collect::<Vec<_>>(), ["x", "x-y"]);
+    assert!(
+        import.jails["y"].contains("filter = \"x-y\""),
+        "{}",
+        import.jails["y"]
+    );
+}
