@@ -34,7 +34,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, short, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Directory of a fail2ban configuration, used instead of our own
-    #[arg(long, global = true, value_name = "DIR", conflicts_with = "config")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) fail2ban: Option<PathBuf>,
     /// Control socket, instead of the configured one
     #[arg(long, global = true, value_name = "PATH")]
