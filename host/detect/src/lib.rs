@@ -21,6 +21,7 @@ mod error;
 mod explain;
 mod fail2ban;
 mod filter;
+pub mod injection;
 mod lines;
 mod literals;
 mod native;
