@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Fault;
+use super::ini::DEFAULT;
 use super::interpolate::{Scope, is_word};
 use super::merged::{Merged, Options, condition, known_section};
 use super::tags::{Answers, Tags};
@@ -174,7 +175,7 @@ impl<'m> Definition<'m> {
         let sections = match section.to_lowercase().as_str() {
             "known" => vec![known_section(DEFINITION), DEFINITION.to_owned()],
             "default" => {
-                let only_default = scope(self.merged, "", NO_OPTIONS);
+                let only_default = scope(self.merged, DEFAULT, NO_OPTIONS);
                 return only_default.get(option);
             }
             _ => vec![section.to_owned()],

@@ -39,6 +39,9 @@ pub struct ResolvedJail {
     pub actions: Vec<ResolvedAction>,
 }
 
+/// The options that must be known before the filter is read.
+const FIRST: &[&str] = &["enabled", "backend", "filter"];
+
 /// What a jail is read from.
 pub(crate) struct JailReader<'t> {
     pub(crate) tree: &'t Tree,
@@ -73,7 +76,7 @@ impl<'t> JailReader<'t> {
         let faults = self.merged.faults(|section| section == name);
         self.faults.list.extend(faults.cloned());
         let enabled = self.is_enabled();
-        let first = self.options(&["enabled", "backend", "filter"]);
+        let first = self.options(FIRST);
         let named = self.named_filter(&first);
         let file = named.as_ref().and_then(|call| self.filter_file(call));
         let mut definition = match (&named, &file) {
@@ -82,7 +85,7 @@ impl<'t> JailReader<'t> {
         };
         let all: Vec<_> = options::names().collect();
         let written = self.options(&all);
-        let outside = options::seen_from_outside(&written);
+        let outside = options::seen_from_outside(&written, &all);
         let filter = match (&named, &mut definition) {
             (Some(call), Some(definition)) => self.filter(call, definition, &outside, &written),
             _ => None,
@@ -164,7 +167,7 @@ impl<'t> JailReader<'t> {
         let mut definition = Definition::new(file, FILTER_OPTIONS, call.arguments.clone());
         let backend = first.get("backend").map_or("", Written::as_str);
         definition.set_logtype(filter::logtype(backend));
-        let outside = options::seen_from_outside(first);
+        let outside = options::seen_from_outside(first, FIRST);
         let read = definition.read(&outside, true);
         self.faults.take(read)?;
         let combined = self.faults.take(definition.combined(&[]))?;

@@ -92,14 +92,14 @@ impl Merged {
         section.options.append(&mut options);
         // The place that people look at is the last one.
         section.origin = origin;
-        if !known.is_empty() {
-            let before = self.sections.entry(format!("{KNOWN}{name}"));
-            let before = before.or_insert_with(|| Section {
-                origin,
-                options: Options::new(),
-            });
-            before.options.extend(known);
-        }
+        // Made even where nothing was overwritten: once it is there, `<known/option>` finds what all
+        // sections have before it finds what the section itself has.
+        let before = self.sections.entry(known_section(name));
+        let before = before.or_insert_with(|| Section {
+            origin,
+            options: Options::new(),
+        });
+        before.options.extend(known);
     }
 
     /// Gives every section an option that nobody wrote.

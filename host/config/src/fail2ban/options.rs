@@ -8,7 +8,7 @@ use super::filter::FILTER_OPTIONS;
 use super::merged::Options;
 use super::values::{self, Backend, Faults, IgnoreAddress, IgnoreCache, LogPath, UseHostNames};
 use super::written::Written;
-use crate::source::Located;
+use crate::source::{Located, Origin};
 
 /// The options of a jail that mean something by themselves, without those of its filter.
 pub(crate) const JAIL_OPTIONS: &[&str] = &[
@@ -127,11 +127,22 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     JAIL_OPTIONS.iter().chain(FILTER_OPTIONS).copied()
 }
 
-/// What filters and actions see of the options of their jail: numbers and truths as Python writes
-/// them, and nothing where they are none.
-pub(crate) fn seen_from_outside(written: &Options) -> Options {
+/// Options that have a value where nobody writes one.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("enabled", "False"),
+    ("backend", "auto"),
+    ("filter", ""),
+    ("action", ""),
+];
+
+/// What filters and actions see of those options of their jail that are `asked` for: numbers and
+/// truths as Python writes them, and nothing where they are none.
+pub(crate) fn seen_from_outside(written: &Options, asked: &[&str]) -> Options {
     let mut ignored = Faults::default();
-    let mut seen = Options::new();
+    let defaults = DEFAULTS.iter().filter(|(name, _)| asked.contains(name));
+    let mut seen: Options = defaults
+        .map(|(name, value)| ((*name).to_owned(), Written::new(*value, Origin::NOWHERE)))
+        .collect();
     for (name, value) in written {
         let value = if BOOLEANS.contains(&name.as_str()) {
             let truth = values::boolean(value, name, &mut ignored);

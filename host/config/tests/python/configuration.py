@@ -15,7 +15,6 @@ logging.disable(logging.CRITICAL)
 from fail2ban.client.configurator import Configurator
 from fail2ban.client.fail2banreader import Fail2banReader
 from fail2ban.client.filterreader import FilterReader
-from fail2ban.client.jailreader import JailReader
 from fail2ban.client.jailsreader import JailsReader
 from fail2ban.server.mytime import MyTime
 from fail2ban.version import version
@@ -127,4 +126,5 @@ def main():
     )
 
 
-main()
+if __name__ == "__main__":
+    main()
