@@ -1,6 +1,6 @@
 //! Recognises OpenSSH's authentication failures, unknown users and connections that end before a
 //! login: the same verdicts as the plain filter `config/filters/sshd.toml`, which says what counts and
-//! why. `tests/corpus/sshd.log` holds both to it.
+//! why. `tests/conformance/samples/sshd.log` holds both to it.
 //!
 //! A parser by hand instead of patterns: it is small, and it reads every message from the side that an
 //! attacker does not write. There are no settings.

@@ -1,4 +1,4 @@
-//! The filters we install, held to the annotated lines in `tests/corpus`.
+//! What the filter for sshd counts for a whole connection, whose lines it judges one by one.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,10 +11,8 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use stockade_core::{
-    Checkpoint, Chunk, FailureId, JailName, LineTimes, SourceName, Span, Timestamp,
-};
-use stockade_detect::{Detector, Filter, FilterSource, Matcher, Outcome, Scan};
+use stockade_core::{Checkpoint, Chunk, JailName, LineTimes, SourceName, Timestamp};
+use stockade_detect::{Detector, Filter, FilterSource, Matcher, Scan};
 
 /// 2026-11-23 05:57:00 UTC, a little after the lines of the corpus.
 const NOW: Timestamp = Timestamp::from_secs(1_795_413_420);
@@ -24,7 +22,6 @@ struct Stock {
     prefregex: Option<String>,
     failregex: Vec<String>,
     ignoreregex: Vec<String>,
-    journalmatch: Vec<Vec<String>>,
 }
 
 fn repository(path: &str) -> PathBuf {
@@ -49,36 +46,6 @@ fn sshd() -> Filter {
     .unwrap()
 }
 
-/// What is expected of a line: the id and the user name, or nothing.
-type Expected = Option<(FailureId, Option<String>)>;
-
-fn corpus() -> Vec<(Expected, String)> {
-    let text = std::fs::read_to_string(repository("tests/corpus/sshd.log")).unwrap();
-    let mut expected = None;
-    let mut cases = Vec::new();
-    for line in text.lines() {
-        if let Some(annotation) = line.strip_prefix("#? match=") {
-            assert!(expected.is_none(), "two annotations: {line}");
-            expected = Some(read_annotation(annotation));
-        } else if !line.starts_with('#') && !line.is_empty() {
-            cases.push((expected.take().expect(line), line.to_owned()));
-        }
-    }
-    cases
-}
-
-fn read_annotation(text: &str) -> Expected {
-    if text.starts_with("false why=") {
-        return None;
-    }
-    let rest = text.strip_prefix("true id=").expect(text);
-    let (id, user) = match rest.split_once(" user=") {
-        Some((id, user)) => (id, Some(user.to_owned())),
-        None => (rest, None),
-    };
-    Some((FailureId::parse(id), user))
-}
-
 fn scan(filter: Filter, text: &str) -> (Arc<[u8]>, Scan) {
     let jail = JailName::try_new("sshd").unwrap();
     let mut detector = Detector::new(
@@ -94,82 +61,6 @@ fn scan(filter: Filter, text: &str) -> (Arc<[u8]>, Scan) {
     };
     let scan = detector.scan(&chunk, NOW);
     (text, scan)
-}
-
-fn text_of(span: Span, line: &[u8]) -> String {
-    String::from_utf8(span.of(line).to_vec()).unwrap()
-}
-
-#[test]
-fn every_line_of_the_corpus_is_judged_as_it_says() {
-    let filter = sshd();
-    let cases = corpus();
-    assert!(cases.len() >= 80);
-    for (expected, line) in cases {
-        let line = line.as_bytes();
-        let got = match filter.explain(line, NOW, &TimeZone::UTC).outcome {
-            Outcome::Matched { id, user, .. } => Some((id, user.map(|user| text_of(user, line)))),
-            Outcome::Missed => None,
-            other => panic!("{other:?}: {}", String::from_utf8_lossy(line)),
-        };
-        assert_eq!(got, expected, "{}", String::from_utf8_lossy(line));
-    }
-}
-
-#[test]
-fn a_scan_finds_in_the_corpus_what_line_by_line_judging_finds() {
-    let cases = corpus();
-    let expected: Vec<_> = cases
-        .iter()
-        .filter_map(|(expected, _)| expected.clone())
-        .collect();
-    let log: String = cases
-        .iter()
-        .map(|(_, line)| format!("{line}\r\n"))
-        .collect();
-    let (text, scan) = scan(sshd(), &log);
-    let [failures] = scan.failures.as_slice() else {
-        panic!("one jail finds something");
-    };
-    let got: Vec<_> = failures
-        .items
-        .iter()
-        .map(|item| (item.id.clone(), item.user.map(|user| text_of(user, &text))))
-        .collect();
-    assert_eq!(got, expected);
-    assert_eq!(scan.counts.ambiguous, 0);
-    assert_eq!(scan.counts.lines, u64::try_from(cases.len()).unwrap());
-}
-
-#[test]
-fn every_pattern_is_needed_by_some_line() {
-    let filter = sshd();
-    let mut unused: Vec<usize> = (0..filter.source().failregex.len()).collect();
-    for (_, line) in corpus() {
-        let explanation = filter.explain(line.as_bytes(), NOW, &TimeZone::UTC);
-        if let Outcome::Matched { pattern, .. } = explanation.outcome {
-            unused.retain(|&index| index != pattern);
-        }
-    }
-    assert_eq!(unused, Vec::<usize>::new());
-}
-
-#[test]
-fn the_stock_filter_lets_the_prefilter_work_and_names_its_journal() {
-    assert!(!sshd().sees_every_line());
-    let stock = stock();
-    assert!(
-        stock
-            .journalmatch
-            .contains(&vec!["_SYSTEMD_UNIT=ssh.service".to_owned()])
-    );
-    assert!(
-        stock
-            .journalmatch
-            .iter()
-            .flatten()
-            .all(|field| field.contains('='))
-    );
 }
 
 /// How many failures the lines of one connection make; `@` stands for the client's address.
