@@ -243,11 +243,11 @@ fn regex(arguments: &[&str]) -> Told {
 
 #[test]
 fn regex_tells_what_a_filter_makes_of_a_log() {
-    let corpus = repository().join("tests/corpus/sshd.log");
+    let corpus = repository().join("tests/conformance/samples/sshd.log");
     let text = std::fs::read_to_string(&corpus).unwrap();
     let expected = text
         .lines()
-        .filter(|line| line.starts_with("#? match=true"))
+        .filter(|line| line.starts_with("# match "))
         .count();
     let corpus = corpus.to_str().unwrap();
     let told = regex(&["sshd", corpus, "--json"]);
@@ -285,7 +285,7 @@ fn regex_takes_a_line_and_a_pattern_as_they_are_typed() {
 #[test]
 fn regex_runs_a_filter_plugin() {
     let plugin = component("sshd");
-    let corpus = repository().join("tests/corpus/sshd.log");
+    let corpus = repository().join("tests/conformance/samples/sshd.log");
     let plugin = regex(&[plugin.to_str().unwrap(), corpus.to_str().unwrap(), "--json"]);
     let plain = regex(&["sshd", corpus.to_str().unwrap(), "--json"]);
     assert_eq!(

@@ -108,7 +108,8 @@ fn the_sshd_plugin_bans_whom_the_plain_filter_bans() {
             of(&[plain("plain"), plugin("wasm", &path)])
                 .replace("maxretry = 3", "maxretry = 1\nfindtime = \"52w\"")
         ));
-        let corpus = std::fs::read(repository().join("tests/corpus/sshd.log")).unwrap();
+        let corpus =
+            std::fs::read(repository().join("tests/conformance/samples/sshd.log")).unwrap();
         let mut log = place.log_file("auth.log");
         let _daemon = place.start();
         // Annotations are lines that no filter matches; a date makes the forms of today count.

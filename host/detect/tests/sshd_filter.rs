@@ -1,10 +1,6 @@
 //! What the filter for sshd counts for a whole connection, whose lines it judges one by one.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may stop where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
