@@ -25,9 +25,9 @@ impl Expanded {
 }
 
 /// An IPv4 address, also one mapped into IPv6, of which only the IPv4 part is taken.
-const IP4: &str = r"(?:::f{4,6}:)?(?P<ip4>(?:\d{1,3}\.){3}\d{1,3})";
+const IP4: &str = r"(?:::f{4,6}:)?(?P<ip4>\d{1,3}(?:\.\d{1,3}){3})";
 /// An IPv6 address: groups that end in colons, and perhaps a last one.
-const IP6: &str = r"(?P<ip6>(?:[0-9a-fA-F]{1,4}::?|::){1,7}(?:[0-9a-fA-F]{1,4}|:))";
+const IP6: &str = r"(?P<ip6>(?:[0-9A-Fa-f]{1,4}:{1,2}|::){1,7}(?:[0-9A-Fa-f]{1,4}|:))";
 /// A host name.
 const DNS: &str = r"(?P<dns>[\w\-.^_]*\w)";
 /// The length of a prefix.

@@ -14,27 +14,41 @@ use crate::error::Fault;
 pub(crate) use choice::{DateDetector, DateMatch};
 use template::Template;
 
-/// The patterns that fail2ban has by itself, in its order. What they are for, from the first: ISO
-/// 8601; syslog and asctime; the same with the year after the day; dates with the day first; Apache
-/// and named; cPanel; the month first; seconds since 1970; only a time; a mail server's; MySQL;
-/// Tomcat; ASSP; compact ISO 8601; a zone's name first; a zone's offset first; daemontools.
+/// Formats in the order in which fail2ban tries its own; the order decides where several match.
 const DEFAULTS: [&str; 17] = [
-    r"%ExY(?P<_sep>[-/.])%m(?P=_sep)%d(?:T|  ?)%H:%M:%S(?:[.,]%f)?(?:\s*%z)?",
-    r"(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
-    r"(?:%a )?%b %d %ExY %k:%M:%S(?:\.%f)?",
-    r"%d(?P<_sep>[-/])%m(?P=_sep)(?:%ExY|%Exy) %k:%M:%S",
-    r"%d(?P<_sep>[-/])%b(?P=_sep)%ExY[ :]?%H:%M:%S(?:\.%f)?(?: %z)?",
+    // ISO 8601, and with slashes or dots.
+    r"%ExY(?P<mark>[./-])%m(?P=mark)%d(?:T| {1,2})%H:%M:%S(?:[,.]%f)?(?:\s*%z)?",
+    // syslog and asctime.
+    r"(?:%a )?%b %d %k:%M:%S(?:[.]%f)?(?: %ExY)?",
+    // The same with the year after the day.
+    r"(?:%a )?%b %d %ExY %k:%M:%S(?:[.]%f)?",
+    // The day first, in numbers.
+    r"%d(?P<mark>[/-])%m(?P=mark)(?:%ExY|%Exy) %k:%M:%S",
+    // Apache and named.
+    r"%d(?P<mark>[/-])%b(?P=mark)%ExY[: ]?%H:%M:%S(?:[.]%f)?(?: %z)?",
+    // cPanel.
     "%m/%d/%ExY:%H:%M:%S",
-    r"%m-%d-%ExY %k:%M:%S(?:\.%f)?",
+    // The month first.
+    r"%m-%d-%ExY %k:%M:%S(?:[.]%f)?",
+    // Seconds since 1970.
     "EPOCH",
+    // Only a time.
     "{^LN-BEG}%H:%M:%S",
+    // Oracle's mail server.
     "^<%m/%d/%Exy@%H:%M:%S>",
-    "%Exy%Exm%Exd  ?%H:%M:%S",
+    // MySQL.
+    "%Exy%Exm%Exd {1,2}%H:%M:%S",
+    // Tomcat.
     "%b %d, %ExY %I:%M:%S %p",
+    // ASSP.
     "^%b-%d-%Exy %k:%M:%S",
-    r"%ExY%Exm%Exd(?:T|  ?)%ExH%ExM%ExS(?:[.,]%f)?(?:\s*%z)?",
-    r"(?:%Z )?(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
-    r"(?:%z )?(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
+    // ISO 8601 without marks.
+    r"%ExY%Exm%Exd(?:T| {1,2})%ExH%ExM%ExS(?:[,.]%f)?(?:\s*%z)?",
+    // A zone's name first, as monit has it.
+    r"(?:%Z )?(?:%a )?%b %d %k:%M:%S(?:[.]%f)?(?: %ExY)?",
+    // A zone's offset first.
+    r"(?:%z )?(?:%a )?%b %d %k:%M:%S(?:[.]%f)?(?: %ExY)?",
+    // daemontools.
     "TAI64N",
 ];
 

@@ -78,25 +78,25 @@ pub(super) fn replace(pattern: &str) -> Result<Replaced, Fault> {
 fn regex_of(token: &str) -> Option<String> {
     let fixed = match token {
         "%" => "%",
-        "d" => r"(?P<d>[1-2]\d|[0 ]?[1-9]|3[0-1])",
-        "Exd" => r"(?P<d>[1-2]\d|0[1-9]|3[0-1])",
-        "m" => "(?P<m>0?[1-9]|1[0-2])",
-        "Exm" => "(?P<m>0[1-9]|1[0-2])",
+        "d" => r"(?P<d>[12]\d|[0 ]?[1-9]|3[01])",
+        "Exd" => r"(?P<d>[12]\d|0[1-9]|3[01])",
+        "m" => "(?P<m>0?[1-9]|1[012])",
+        "Exm" => "(?P<m>0[1-9]|1[012])",
         "Y" => r"(?P<Y>\d{4})",
         // This century; how far into it, is asked when a date is found.
         "ExY" => r"(?P<Y>20\d\d)",
         "y" | "Exy" => r"(?P<y>\d{2})",
-        "H" => r"(?P<H>[0-1]?\d|2[0-3])",
-        "ExH" => r"(?P<H>[0-1]\d|2[0-3])",
+        "H" => r"(?P<H>[01]?\d|2[0-3])",
+        "ExH" => r"(?P<H>[01]\d|2[0-3])",
         "k" => r" ?(?P<H>[0-2]?\d)",
-        "Exk" => r" ?(?P<H>[0-1]?\d|2[0-3])",
+        "Exk" => r" ?(?P<H>[01]?\d|2[0-3])",
         "I" => "(?P<I>1[0-2]|0[1-9]|[1-9])",
         "l" => r" ?(?P<I>1?\d)",
         "Exl" => r" ?(?P<I>1[0-2]|\d)",
         "M" => r"(?P<M>[0-5]?\d)",
         "ExM" => r"(?P<M>[0-5]\d)",
-        "S" => r"(?P<S>[0-5]?\d|6[0-1])",
-        "ExS" => r"(?P<S>[0-5]\d|6[0-1])",
+        "S" => r"(?P<S>[0-5]?\d|6[01])",
+        "ExS" => r"(?P<S>[0-5]\d|6[01])",
         "f" => "(?P<f>[0-9]{1,6})",
         "p" => "(?P<p>am|pm)",
         "j" => r"(?P<j>36[0-6]|3[0-5]\d|[1-2]\d\d|0[1-9]\d|00[1-9]|[1-9]\d|0[1-9]|[1-9])",
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn tokens_become_groups_and_the_rest_stays() {
         let replaced = replace(r"^%Y-%ExH\.%%").unwrap();
-        assert_eq!(replaced.regex, r"^(?P<Y>\d{4})-(?P<H>[0-1]\d|2[0-3])\.%");
+        assert_eq!(replaced.regex, r"^(?P<Y>\d{4})-(?P<H>[01]\d|2[0-3])\.%");
         assert!(!replaced.words);
         assert!(replace("%b").unwrap().words);
     }
