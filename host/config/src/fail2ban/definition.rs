@@ -59,6 +59,11 @@ impl<'m> Definition<'m> {
         self.merged.section_origin(DEFINITION)
     }
 
+    /// Whether a part of the files could not be read, so that what seems to be missing may stand there.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.merged.faults(|_| true).next().is_some()
+    }
+
     /// Sets `logtype` unless the jail or the files give it.
     pub(crate) fn set_logtype(&mut self, logtype: Written) {
         let given = self.init.get("logtype");

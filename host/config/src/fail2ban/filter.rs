@@ -107,6 +107,9 @@ pub(crate) fn check(
     place: Origin,
     faults: &mut Faults,
 ) {
+    if definition.is_incomplete() {
+        return;
+    }
     let Some(place_of_definition) = definition.origin() else {
         let message = format!("the filter {} has no '[Definition]'", quoted(&filter.name));
         return faults.push(Fault::error(place, message));

@@ -28,6 +28,9 @@ mod tree;
 mod values;
 mod written;
 
+#[cfg(test)]
+mod tests;
+
 pub use action::{Parameter, ResolvedAction};
 pub use filter::ResolvedFilter;
 pub use globals::GlobalOptions;

@@ -86,3 +86,86 @@ impl Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fail2ban::Selection;
+
+    fn write(root: &Path, name: &str, text: &str) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn files_elsewhere_are_read_where_they_are_included_with_their_local_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = root.path().join("outside");
+        let included = format!("[INCLUDES]\nbefore = {}/a.conf\n", outside.display());
+        write(
+            root.path(),
+            "f2b/jail.conf",
+            &format!("{included}[x]\nenabled = 1\n"),
+        );
+        write(
+            root.path(),
+            "f2b/filter.d/app.conf",
+            "[Definition]\nfailregex = ^<HOST>\n",
+        );
+        write(root.path(), "f2b/action.d/tell.py", "");
+        write(root.path(), "f2b/.hidden/x.txt", "");
+        write(
+            &outside,
+            "a.conf",
+            "[INCLUDES]\nafter = b.conf\n[DEFAULT]\nfilter = none\n",
+        );
+        write(&outside, "a.local", "[DEFAULT]\nfilter = app\n");
+        write(&outside, "b.conf", "[DEFAULT]\naction = tell.py\n");
+        let tree = Tree::read(&root.path().join("f2b/"));
+        let jails = tree.jails(Selection::Enabled);
+        assert_eq!(jails.diagnostics, []);
+        assert_eq!(jails.jails[0].filter.as_ref().unwrap().name, "app");
+        assert!(jails.jails[0].actions[0].is_python());
+        assert_eq!(tree.filter_names().collect::<Vec<_>>(), ["app"]);
+        assert_eq!(tree.action_names().collect::<Vec<_>>(), ["tell.py"]);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        let jails = Tree::read(&root.path().join("none")).jails(Selection::Enabled);
+        let said: Vec<&str> = jails
+            .diagnostics
+            .iter()
+            .map(|it| it.message.as_str())
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "cannot be read: there is no such file",
+                "there is neither jail.conf nor jail.local here"
+            ]
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_an_error_of_what_needs_it() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "jail.conf", "[x]\nenabled = 1\nfilter = app\n");
+        write(
+            root.path(),
+            "filter.d/app.conf",
+            "[Definition]\nfailregex = ^<HOST>\n",
+        );
+        let device = root.path().join("filter.d/app.local");
+        std::os::unix::fs::symlink("/dev/zero", device).unwrap();
+        let jails = Tree::read(root.path()).jails(Selection::Enabled);
+        assert_eq!(jails.broken, ["x"]);
+        assert_eq!(
+            jails.diagnostics[0].message,
+            "cannot be read: not a regular file"
+        );
+    }
+}
