@@ -4,6 +4,8 @@
 mod bench;
 mod component;
 #[cfg(target_os = "linux")]
+mod conformance;
+#[cfg(target_os = "linux")]
 mod demo;
 #[cfg(target_os = "linux")]
 mod lab;
@@ -37,6 +39,9 @@ enum Command {
     /// Run all tests, and install what they need
     #[cfg(target_os = "linux")]
     Test(test::Args),
+    /// Judge fail2ban's own samples by its filters, and compare with what they say
+    #[cfg(target_os = "linux")]
+    Conformance(conformance::Args),
     /// Show a real attacker being banned, in namespaces of its own
     #[cfg(target_os = "linux")]
     Demo(demo::Args),
@@ -51,6 +56,8 @@ fn main() -> ExitCode {
         Command::Component(args) => component::run(&args),
         #[cfg(target_os = "linux")]
         Command::Test(args) => test::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Conformance(args) => conformance::run(&args),
         #[cfg(target_os = "linux")]
         Command::Demo(args) => demo::run(&args),
         #[cfg(target_os = "linux")]
