@@ -321,3 +321,24 @@ fn plugin_inspect_says_what_would_have_to_be_granted() {
         told.err
     );
 }
+
+#[test]
+fn a_filter_that_can_be_deceived_is_named_with_the_line_that_does_it() {
+    let place = Place::new("");
+    let told = place.stockade(&["check", "--injection", "sshd"]);
+    assert!(
+        told.assert_code(0).out.contains("no line was found"),
+        "{}",
+        told.out
+    );
+    place.write(
+        "filters/weak.toml",
+        "failregex = ['^login of .* from <ADDR> failed']\n",
+    );
+    let told = place.stockade(&["check", "--injection", "weak"]);
+    assert!(
+        told.assert_code(1).out.contains("weak: failregex 1 bans "),
+        "{}",
+        told.out
+    );
+}

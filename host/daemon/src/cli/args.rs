@@ -72,9 +72,12 @@ log file.")]
 Examples:
   stockade check
   stockade check --config ./stockade.toml --json
+  stockade check --injection
+  stockade check --injection sshd
 
-Exits with 78 where there is an error.")]
-    Check,
+Exits with 78 where there is an error. With --injection it looks for lines by which a client who only
+chooses texts in a log could choose who is banned, prints them, and exits with 1 if there are any.")]
+    Check(CheckArgs),
     /// Show the jails, or one of them
     #[command(
         after_help = "Examples:\n  stockade status\n  stockade status sshd\n  stockade status --json"
@@ -205,6 +208,13 @@ pub(crate) struct CompareArgs {
     /// How far apart the two may ban the same
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = stockade_core::parse_duration)]
     pub(crate) within: Duration,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Look for lines that deceive these filters, or all
+    #[arg(long, value_name = "FILTER", num_args = 0..)]
+    pub(crate) injection: Option<Vec<String>>,
 }
 
 #[derive(Args, Debug)]

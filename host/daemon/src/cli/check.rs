@@ -3,12 +3,15 @@
 use stockade_config::{Diagnostic, Severity};
 use stockade_control::ExitCode;
 
-use super::args::GlobalArgs;
+use super::args::{CheckArgs, GlobalArgs};
 use super::{Failure, print, print_json};
 use crate::setup;
 
 /// Checks the configuration; exit code 78 where it cannot be used.
-pub(super) fn check(global: &GlobalArgs) -> Result<ExitCode, Failure> {
+pub(super) fn check(global: &GlobalArgs, args: &CheckArgs) -> Result<ExitCode, Failure> {
+    if let Some(names) = &args.injection {
+        return super::injection::check(global, names);
+    }
     let mut absent = Vec::new();
     let (found, jails) = match setup::read(&global.configuration()) {
         Ok(setup) if !setup.broken.is_empty() => (

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod fail2ban_client;
 mod import;
+mod injection;
 mod plugin;
 mod regex;
 mod show;
@@ -39,7 +40,7 @@ fn own_name() -> ExitCode {
     };
     let done = match cli.command {
         Command::Run(args) => crate::run::run(&cli.global, &args),
-        Command::Check => check::check(&cli.global),
+        Command::Check(args) => check::check(&cli.global, &args),
         Command::Regex(args) => regex::regex(&cli.global, &args),
         Command::Import(args) => import::import(&cli.global, &args),
         Command::Compare(args) => compare::compare(&cli.global, &args),

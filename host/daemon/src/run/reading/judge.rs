@@ -113,10 +113,15 @@ fn detectors(jails: &[JudgedJail], wanting: &[usize]) -> Vec<Detector> {
 fn tell_ambiguous(chunk: &Chunk, scan: &Scan) {
     for ambiguous in &scan.ambiguous {
         let line = stockade_core::Escaped(ambiguous.line.of(&chunk.text));
+        let readings: Vec<String> = ambiguous.readings.iter().map(ToString::to_string).collect();
         tracing::warn!(
-            "[{}] not counted, failregex {} can be read with different addresses: {line}",
+            "[{}] not counted, failregex {} can be read with different addresses ({}): {line}",
             ambiguous.jail,
-            ambiguous.pattern + 1
+            ambiguous.pattern + 1,
+            match readings.as_slice() {
+                [] => "too many to look at".to_owned(),
+                some => some.join(" or "),
+            }
         );
     }
 }
