@@ -269,6 +269,9 @@ pub struct JailRules {
     pub ipv6_prefix: u8,
     /// Whether host names in log lines are looked up.
     pub usedns: UseDns,
+    /// How the bytes of a line become text for filters in fail2ban's dialect; not looked up yet.
+    /// `None` is UTF-8.
+    pub logencoding: Option<Located<String>>,
     /// The zone of dates that name none.
     pub logtimezone: LogZone,
     /// Where lines are read from.
@@ -284,6 +287,12 @@ pub struct JailRules {
 pub enum UseDns {
     /// Never: who owns a name decides where it leads, and could have others banned.
     No,
+    /// Always, and their addresses count.
+    Yes,
+    /// The same, and each name that counted is logged.
+    Warn,
+    /// Never, and the name itself counts, as a text.
+    Raw,
 }
 
 /// The zone of dates in a log that name none.

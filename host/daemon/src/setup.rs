@@ -10,11 +10,12 @@ use crate::presence::ThisHost;
 use jiff::tz::{Offset, TimeZone};
 use stockade_config::fail2ban::{Tree, import};
 use stockade_config::{
-    ConfigFiles, DatePattern, Diagnostic, Dialect, FilterChoice, FilterSettings, JailSettings,
-    Loaded, LogZone, Origin, PluginSettings, Settings, Sources, load, read_files, read_services,
+    ConfigFiles, DatePattern, Diagnostic, Dialect, FilterChoice, FilterSettings, JailRules,
+    JailSettings, Loaded, LogZone, Origin, PluginSettings, Settings, Sources, UseDns, load,
+    read_files, read_services,
 };
 use stockade_core::PluginName;
-use stockade_detect::{Filter, FilterSource, PatternError, PatternPlace};
+use stockade_detect::{Filter, FilterSource, HostNames, LogEncoding, PatternError, PatternPlace};
 use stockade_plugins::{Capability, Inspection, Role, inspect};
 
 /// A configuration of which every part is known to work.
@@ -93,7 +94,7 @@ fn read_loaded(loaded: Loaded) -> Result<Setup, Vec<Diagnostic>> {
     };
     let Some(settings) = loaded.settings else {
         for filter in loaded.filters.values() {
-            checking.filter(filter);
+            checking.filter(filter, Reads::default());
         }
         return Err(checking.found);
     };
@@ -117,6 +118,9 @@ fn read_loaded(loaded: Loaded) -> Result<Setup, Vec<Diagnostic>> {
     })
 }
 
+/// Filters by name and by how they read lines; `None` where one is faulty.
+type CompiledFilters = Vec<(String, Reads, Option<Arc<Filter>>)>;
+
 struct Checking<'a> {
     sources: &'a Sources,
     found: Vec<Diagnostic>,
@@ -137,16 +141,24 @@ impl Checking<'_> {
 
     fn jails(&mut self, settings: &Settings) -> Vec<ReadyJail> {
         // One filter of several jails is compiled once, and reported once.
-        let mut compiled = BTreeMap::new();
+        let mut compiled = CompiledFilters::new();
         let mut jails = Vec::new();
         for jail in &settings.jails {
             let filter = match &jail.filter {
                 FilterChoice::Plugin(name) => Some(ReadyFilter::Plugin(name.clone())),
-                FilterChoice::Plain(filter) => compiled
-                    .entry(filter.name.clone())
-                    .or_insert_with(|| self.filter(filter))
-                    .clone()
-                    .map(ReadyFilter::Plain),
+                FilterChoice::Plain(filter) => {
+                    let reads = self.reads(&jail.rules, filter);
+                    let known = compiled
+                        .iter()
+                        .find(|(name, own, _)| *name == filter.name && *own == reads);
+                    let known = known.map(|(_, _, known)| known.clone());
+                    let filter = known.unwrap_or_else(|| {
+                        let new = self.filter(filter, reads);
+                        compiled.push((filter.name.clone(), reads, new.clone()));
+                        new
+                    });
+                    filter.map(ReadyFilter::Plain)
+                }
             };
             let zone = self.zone(&jail.rules.logtimezone);
             if let (Some(filter), Some(zone)) = (filter, zone) {
@@ -161,15 +173,36 @@ impl Checking<'_> {
         for filter in settings
             .filters
             .values()
-            .filter(|filter| !compiled.contains_key(&filter.name))
+            .filter(|filter| !compiled.iter().any(|(name, ..)| *name == filter.name))
         {
-            self.filter(filter);
+            self.filter(filter, Reads::default());
         }
         jails
     }
 
-    fn filter(&mut self, filter: &FilterSettings) -> Option<Arc<Filter>> {
-        match compile(filter) {
+    /// How the lines of a jail with these rules are read by `filter`.
+    fn reads(&mut self, rules: &JailRules, filter: &FilterSettings) -> Reads {
+        if filter.dialect == Dialect::Native {
+            return Reads::default();
+        }
+        let encoding = rules.logencoding.as_ref().map(|name| {
+            LogEncoding::named(&name.value).unwrap_or_else(|error| {
+                self.error(name.origin, None, format!("'logencoding': {error}"), None);
+                LogEncoding::Auto
+            })
+        });
+        Reads {
+            host_names: match rules.usedns {
+                UseDns::No => HostNames::Refuse,
+                UseDns::Yes | UseDns::Warn => HostNames::Resolve,
+                UseDns::Raw => HostNames::Raw,
+            },
+            encoding: encoding.unwrap_or_default(),
+        }
+    }
+
+    fn filter(&mut self, filter: &FilterSettings, reads: Reads) -> Option<Arc<Filter>> {
+        match compile(filter, reads) {
             Ok(compiled) => Some(Arc::new(compiled)),
             Err(errors) => {
                 for error in errors {
@@ -324,8 +357,15 @@ fn is_granted(plugin: &PluginSettings, wanted: Capability) -> bool {
     }
 }
 
+/// How a filter reads lines where its jail decides it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reads {
+    host_names: HostNames,
+    encoding: LogEncoding,
+}
+
 /// Compiles the patterns of a filter.
-pub(crate) fn compile(filter: &FilterSettings) -> Result<Filter, Vec<PatternError>> {
+pub(crate) fn compile(filter: &FilterSettings, reads: Reads) -> Result<Filter, Vec<PatternError>> {
     let text = |located: &stockade_config::Located<String>| located.value.clone();
     Filter::compile(&FilterSource {
         prefregex: filter.prefregex.as_ref().map(text),
@@ -343,7 +383,8 @@ pub(crate) fn compile(filter: &FilterSettings) -> Result<Filter, Vec<PatternErro
             Dialect::Fail2ban => stockade_detect::Dialect::Fail2ban,
         },
         maxlines: filter.maxlines,
-        ..FilterSource::default()
+        host_names: reads.host_names,
+        encoding: reads.encoding,
     })
 }
 
@@ -353,9 +394,11 @@ pub(crate) fn place(filter: &FilterSettings, which: PatternPlace) -> Option<Orig
         PatternPlace::Prefregex => filter.prefregex.as_ref(),
         PatternPlace::Failregex(i) => filter.failregex.get(i),
         PatternPlace::Ignoreregex(i) => filter.ignoreregex.get(i),
-        PatternPlace::Datepattern(_)
-        | PatternPlace::PlanLiteral(_)
-        | PatternPlace::PlanPattern(_) => None,
+        PatternPlace::Datepattern(i) => match &filter.datepattern {
+            DatePattern::Patterns(patterns) => patterns.get(i),
+            DatePattern::Default | DatePattern::None => None,
+        },
+        PatternPlace::PlanLiteral(_) | PatternPlace::PlanPattern(_) => None,
     };
     // A filter always has a failregex; its place stands for the whole where a pattern has none.
     located

@@ -83,6 +83,15 @@ impl Filter {
         }
     }
 
+    /// Whether a failure can be one of a host name that has to be looked up.
+    #[must_use]
+    pub fn finds_host_names(&self) -> bool {
+        match &self.engine {
+            Engine::Native(_) => false,
+            Engine::Fail2ban(rules) => rules.finds_host_names(),
+        }
+    }
+
     /// Whether something of a line bears on later ones, besides its date in the usual formats.
     pub(crate) fn remembers(&self) -> bool {
         matches!(self.engine, Engine::Fail2ban(_)) || matches!(self.dates, Dates::Templates(_))

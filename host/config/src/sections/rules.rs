@@ -71,6 +71,7 @@ impl Rules {
             // One customer mostly holds a /64 (RFC 6177 2).
             ipv6_prefix: 64,
             usedns: UseDns::No,
+            logencoding: None,
             logtimezone: LogZone::Local,
             backend: LogBackend::Auto,
             blocktype: BlockType::Drop,
@@ -120,6 +121,9 @@ impl Rules {
                 })
                 .unwrap_or(from.ipv6_prefix),
             usedns: keys.get("usedns", usedns).unwrap_or(from.usedns),
+            logencoding: keys
+                .get("logencoding", encoding)
+                .unwrap_or_else(|| from.logencoding.clone()),
             logtimezone: keys
                 .get("logtimezone", zone)
                 .unwrap_or_else(|| from.logtimezone.clone()),
@@ -173,21 +177,23 @@ fn ignoreip(reading: &mut Reading, found: &Found) -> Option<Vec<IgnoreEntry>> {
 }
 
 fn usedns(reading: &mut Reading, found: &Found) -> Option<UseDns> {
-    let word = reading::word(reading, found)?.value;
-    match word.as_str() {
-        "no" => Some(UseDns::No),
-        "yes" | "warn" | "raw" => {
-            let message = format!("usedns = \"{word}\" is not supported");
-            let hint = "write \"no\": who owns a name decides where it leads, and could have others banned";
-            reading.error(found.at(), message, Some(hint.to_owned()));
-            None
-        }
-        other => {
-            let message = format!("'usedns' must be \"no\", found {}", quoted(other));
-            reading.error(found.at(), message, None);
-            None
-        }
-    }
+    let words = [
+        ("no", UseDns::No),
+        ("warn", UseDns::Warn),
+        ("yes", UseDns::Yes),
+        ("raw", UseDns::Raw),
+    ];
+    reading::one_of(reading, found.name, &found.node, &words)
+}
+
+/// The name of an encoding; `auto` is none.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one says that it was readable"
+)]
+fn encoding(reading: &mut Reading, found: &Found) -> Option<Option<Located<String>>> {
+    let name = reading::word(reading, found)?;
+    Some((name.value != "auto").then_some(name))
 }
 
 fn zone(reading: &mut Reading, found: &Found) -> Option<LogZone> {

@@ -27,7 +27,7 @@ pub(super) fn check(global: &GlobalArgs, names: &[String]) -> Result<ExitCode, F
         if !names.is_empty() && !names.contains(name) {
             continue;
         }
-        let compiled = setup::compile(filter).map_err(|errors| {
+        let compiled = setup::compile(filter, setup::Reads::default()).map_err(|errors| {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             Failure::text(ExitCode::Config, format!("filter '{name}': {first}"))
                 .hint("`stockade check` shows where")

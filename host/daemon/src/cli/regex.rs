@@ -106,7 +106,7 @@ impl Tried {
         sources: &stockade_config::Sources,
     ) -> Result<Self, Failure> {
         let text = |located: &Located<String>| located.value.clone();
-        match setup::compile(filter) {
+        match setup::compile(filter, setup::Reads::default()) {
             Ok(compiled) => Ok(Self::plain(
                 compiled,
                 filter.failregex.iter().map(text).collect(),

@@ -372,6 +372,8 @@ fn is_same_jail(before: &Setup, was: &ReadyJail, after: &Setup, is: &ReadyJail) 
         let mut rules = jail.settings.rules.clone();
         // The zone is compared as it was found; its name carries its place in the file.
         rules.logtimezone = LogZone::Local;
+        // So does that of the encoding, which the filter was compiled with.
+        rules.logencoding = None;
         rules
     };
     let filters = match (&was.filter, &is.filter) {

@@ -63,7 +63,7 @@ impl TriedPlugin {
             zone: TimeZone::system(),
         };
         Ok(Self {
-            judge: Judge::new(vec![jail], vec![vec![0]], Some(plugin)),
+            judge: Judge::new(vec![jail], vec![vec![0]], Some(plugin), None),
         })
     }
 

@@ -147,6 +147,12 @@ impl Naming {
         self.plain.iter().any(|named| ids.contains(&named.place))
     }
 
+    /// Whether the expression has a group for host names.
+    pub(super) fn names_a_host(&self) -> bool {
+        let mut all = self.plain.iter().chain(&self.alternatives);
+        all.any(|named| named.place == DNS)
+    }
+
     /// Lays what a match in `text` holds over `fields`. A group that took no part empties its field,
     /// even where the prefregex had filled it.
     pub(super) fn lay<'t>(&self, text: &'t str, groups: &Groups, fields: &mut Fields<'t>) {

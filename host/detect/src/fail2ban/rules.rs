@@ -108,6 +108,11 @@ impl Rules {
         }
     }
 
+    pub(crate) fn finds_host_names(&self) -> bool {
+        let mut rules = self.prefix.iter().chain(&self.fail);
+        self.host_names == HostNames::Resolve && rules.any(|rule| rule.naming.names_a_host())
+    }
+
     pub(crate) fn is_linear(&self) -> bool {
         let rules = self.prefix.iter().chain(&self.fail);
         let mut all = rules.map(|rule| &rule.expression).chain(&self.ignore);

@@ -86,13 +86,13 @@ fn sources(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
         }
     }
     if let Some(encoding) = &options.logencoding {
-        match encoding.value.to_ascii_lowercase().as_str() {
-            "auto" | "utf-8" | "utf8" | "ascii" | "us-ascii" => scribe.translated("logencoding"),
-            _ => scribe.left(
-                "logencoding",
-                Some(encoding.origin),
-                "logs are read as UTF-8",
-            ),
+        let name = encoding.value.to_ascii_lowercase();
+        if name.starts_with("utf-16") || name.starts_with("utf_16") || name.starts_with("utf-32") {
+            let why = "lines of this encoding cannot be told apart; logs are read as UTF-8";
+            scribe.left("logencoding", Some(encoding.origin), why);
+        } else {
+            body.text("logencoding", &name);
+            scribe.translated("logencoding");
         }
     }
     if let Some(zone) = &options.logtimezone {
@@ -137,22 +137,16 @@ fn rules(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
     for what in ["maxretry", "findtime", "bantime", "maxmatches"] {
         scribe.translated(what);
     }
-    match options
-        .usedns
-        .as_ref()
-        .map(|names| (names.value, names.origin))
-    {
-        Some((UseHostNames::No, _)) => scribe.translated("usedns"),
-        Some((UseHostNames::Raw, at)) => {
-            let why = "<HOST> is an address; write <F-ID> for an id that is none";
-            scribe.different("usedns", Some(at), why);
-        }
-        names => {
-            let why =
-                "host names in a line are not looked up, since who owns one decides where it leads";
-            scribe.different("usedns", names.map(|(_, at)| at), why);
-        }
-    }
+    // Without the option fail2ban looks names up and warns.
+    let names = options.usedns.as_ref();
+    let word = match names.map(|names| names.value) {
+        Some(UseHostNames::No) => "no",
+        Some(UseHostNames::Yes) => "yes",
+        Some(UseHostNames::Raw) => "raw",
+        Some(UseHostNames::Warn) | None => "warn",
+    };
+    body.text("usedns", word);
+    scribe.translated("usedns");
     body.comment("fail2ban counts each IPv6 address by itself; 64 would count networks.");
     body.number("ipv6_prefix", 128);
 }

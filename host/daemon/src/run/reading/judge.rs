@@ -8,6 +8,7 @@ use stockade_detect::{Detector, Matcher, Scan, ScanCounts, Survivor, Survivors};
 use stockade_plugins::{Evaluation, FilterBatch, FilterPlugin, Pushed, State};
 
 use super::Judged;
+use super::host_names::{self, HostNameCache};
 use crate::clock;
 
 /// A jail as a reader knows it.
@@ -28,15 +29,18 @@ pub(in crate::run) struct Judge {
     detectors: BTreeMap<Vec<usize>, Vec<Detector>>,
     plugin: Option<FilterPlugin>,
     quarantined: bool,
+    /// Looks up host names, where the jail wants that.
+    host_names: Option<HostNameCache>,
 }
 
 impl Judge {
     /// `wanted_by` lists, for each glob of the reader, the indexes of the jails that want it. `plugin`
-    /// judges what a [`Matcher::Plan`] lets through.
+    /// judges what a [`Matcher::Plan`] lets through, `host_names` looks up the names in lines.
     pub(in crate::run) fn new(
         jails: Vec<JudgedJail>,
         wanted_by: Vec<Vec<usize>>,
         plugin: Option<FilterPlugin>,
+        host_names: Option<HostNameCache>,
     ) -> Self {
         Self {
             jails,
@@ -44,6 +48,7 @@ impl Judge {
             detectors: BTreeMap::new(),
             plugin,
             quarantined: false,
+            host_names,
         }
     }
 
@@ -76,6 +81,12 @@ impl Judge {
             tell_gave_up(chunk, &scan);
             counts = sum(counts, scan.counts);
             failures.extend(scan.failures);
+            if let Some(cache) = &mut self.host_names {
+                let named = scan.host_names.iter();
+                failures.extend(
+                    named.filter_map(|named| cache.resolve(named, clock::now, host_names::look_up)),
+                );
+            }
             if let Some(plugin) = &mut self.plugin {
                 let judged = scan
                     .survivors

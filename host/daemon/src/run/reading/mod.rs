@@ -1,5 +1,6 @@
 //! Readers: a thread each, from the lines of a source to failures on the way to the main loop.
 
+mod host_names;
 mod judge;
 mod plan;
 

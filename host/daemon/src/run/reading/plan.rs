@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockade_config::{JailSettings, LogBackend};
+use stockade_config::{JailSettings, LogBackend, UseDns};
 use stockade_core::Timestamp;
 use stockade_detect::{Matcher, PlanFilter};
 use stockade_plugins::FilterPlugin;
 
+use super::host_names::HostNameCache;
 use super::judge::{Judge, JudgedJail};
 use crate::setup::{ReadyFilter, ReadyJail};
 
@@ -46,7 +47,7 @@ enum Origin {
 }
 
 /// Plans readers for the jails: one for the files of all plain filters, one for each journal match of
-/// plain filters, and one for each jail with a filter plugin (ADR 2).
+/// plain filters, and one for each jail with a filter plugin (ADR 2) or with host names to look up.
 pub(in crate::run) fn plan_readers(
     jails: &[ReadyJail],
     mut plugin_of: impl FnMut(&ReadyJail) -> Option<FilterPlugin>,
@@ -58,6 +59,13 @@ pub(in crate::run) fn plan_readers(
     for jail in jails {
         let origin = origin(&jail.settings, has_journal);
         match &jail.filter {
+            // Looking names up takes time that strangers decide.
+            ReadyFilter::Plain(filter) if filter.finds_host_names() => {
+                let jails = vec![(jail, Matcher::Plain(Arc::clone(filter)))];
+                let name = format!("names-{}", jail.settings.name);
+                let cache = HostNameCache::new(jail.settings.rules.usedns == UseDns::Warn);
+                plans.push(reader(name, origin, &jails, None, Some(cache), now));
+            }
             ReadyFilter::Plain(filter) => {
                 shared
                     .entry(origin)
@@ -72,7 +80,7 @@ pub(in crate::run) fn plan_readers(
                     Ok(filter) => {
                         let jails = vec![(jail, Matcher::Plan(Arc::new(filter)))];
                         let name = format!("plugin-{}", jail.settings.name);
-                        plans.push(reader(name, origin, &jails, Some(plugin), now));
+                        plans.push(reader(name, origin, &jails, Some(plugin), None, now));
                     }
                     Err(errors) => {
                         for error in errors {
@@ -93,7 +101,7 @@ pub(in crate::run) fn plan_readers(
             Origin::Journal(matches) => journal_name(matches),
             Origin::Stdin => "stdin".to_owned(),
         };
-        plans.push(reader(name, origin, &jails, None, now));
+        plans.push(reader(name, origin, &jails, None, None, now));
     }
     plans
 }
@@ -131,6 +139,7 @@ fn reader(
     origin: Origin,
     jails: &[(&ReadyJail, Matcher)],
     plugin: Option<FilterPlugin>,
+    host_names: Option<HostNameCache>,
     now: Timestamp,
 ) -> ReaderPlan {
     let judged = jails.iter().map(|(jail, matcher)| JudgedJail {
@@ -160,7 +169,7 @@ fn reader(
     ReaderPlan {
         name,
         input,
-        judge: Judge::new(judged.collect(), wanted_by, plugin),
+        judge: Judge::new(judged.collect(), wanted_by, plugin, host_names),
     }
 }
 
