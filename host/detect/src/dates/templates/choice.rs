@@ -67,6 +67,8 @@ struct Edge {
 #[derive(Clone, Copy, Debug)]
 struct Hit {
     place: usize,
+    /// The part of the line that was looked at.
+    part: (usize, usize),
     begin: usize,
     end: usize,
 }
@@ -76,13 +78,16 @@ struct Hit {
 struct Line<'a> {
     text: &'a str,
     ascii: bool,
+    /// When it was read.
+    now: Timestamp,
 }
 
 impl<'a> Line<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, now: Timestamp) -> Self {
         Self {
             text,
             ascii: text.is_ascii(),
+            now,
         }
     }
 
@@ -149,7 +154,7 @@ impl DateDetector {
 
     /// The date of `line`, which has no line end, at the time `now`.
     pub(crate) fn find(&mut self, text: &str, now: Timestamp) -> Option<DateMatch> {
-        let line = Line::new(text);
+        let line = Line::new(text, now);
         let mut tried = None;
         let mut best = None;
         let mut hit = None;
@@ -165,7 +170,7 @@ impl DateDetector {
             None => {
                 let found = self.search(line, tried, best)?;
                 // Others may have been tried since.
-                self.matches(line, found.place, (0, text.len()));
+                self.matches(line, found.place, found.part);
                 found
             }
         };
@@ -183,12 +188,19 @@ impl DateDetector {
     fn matches(&mut self, line: Line<'_>, place: usize, part: (usize, usize)) -> Option<Hit> {
         let used = self.order.get_mut(place)?;
         let template = self.templates.list.get(used.template)?;
-        if !template.find(line.text, line.ascii, part, &mut self.groups) {
+        let zone = &self.zone;
+        let this_year = || year(zone, line.now);
+        if !template.find(line.text, line.ascii, part, this_year, &mut self.groups) {
             return None;
         }
         used.matched = true;
         let (begin, end) = self.groups.whole();
-        Some(Hit { place, begin, end })
+        Some(Hit {
+            place,
+            part,
+            begin,
+            end,
+        })
     }
 
     /// Tries the template that matched last, where it matched.
@@ -339,6 +351,11 @@ impl DateDetector {
             .map_or(1.0, |template| template.weight);
         f64::from(used.hits) * weight / used.distance.clamp(1, 0x7fff_ffff) as f64
     }
+}
+
+fn year(zone: &TimeZone, at: Timestamp) -> i16 {
+    let at = jiff::Timestamp::from_microsecond(at.as_micros());
+    at.map_or(0, |at| zone.to_datetime(at).year())
 }
 
 /// What became of the template that matched last.

@@ -14,6 +14,9 @@ use super::zones;
 /// How far a date without a year may lie ahead before it is last year's.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// There was no year 0, and Python has none.
+const YEAR_MIN: i16 = 1;
+
 /// The fields of a date; `None` for what the line does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields {
@@ -70,6 +73,9 @@ impl Fields {
         let now = jiff::Timestamp::from_microsecond(now.as_micros()).ok()?;
         let today = zone.to_datetime(now);
         let year = self.year.unwrap_or(today.year());
+        if year < YEAR_MIN {
+            return None;
+        }
         let (mut year, mut month, mut day) = (year, self.month, self.day);
         if (month.is_none() || day.is_none())
             && let Some(date) = self.counted(year)?

@@ -4,6 +4,7 @@
 //! The native filters find dates by other means, which are faster and read less; see [`super`].
 
 mod choice;
+mod digits;
 mod fields;
 mod template;
 mod tokens;
@@ -93,6 +94,7 @@ impl Templates {
             pattern.to_ascii_uppercase()
         };
         match key.as_str() {
+            // As its manual says; fail2ban itself adds nothing where another pattern is there.
             "{DEFAULT}" => self.add_own(|_| true),
             "{^LN-BEG}" => self.add_own(Template::is_at_beginning),
             "{NONE}" => self.push(Template::of_pattern("{UNB}^")?),
@@ -139,9 +141,13 @@ impl Templates {
         let at = upper.find("{DATE}").unwrap_or_default();
         let (before, rest) = pattern.split_at(at);
         let after = rest.get("{DATE}".len()..).unwrap_or_default();
-        for own in DEFAULTS.iter().filter(|own| own.contains('%')) {
+        // A number or a label has no tokens: fail2ban knows it only by its name, alone or at the
+        // beginning, and reads it as that word elsewhere.
+        let numbers = after.is_empty() && matches!(before, "^" | "{^LN-BEG}");
+        for own in DEFAULTS.iter().filter(|own| numbers || own.contains('%')) {
             let own = own.strip_prefix("{^LN-BEG}").unwrap_or(own);
-            let template = Template::of_pattern(&format!("{before}{own}{after}"))?;
+            let pattern = format!("{before}{own}{after}");
+            let template = Template::new(&pattern, &pattern)?;
             if !self.has(&template.name) {
                 self.list.push(template);
             }
@@ -150,5 +156,7 @@ impl Templates {
     }
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

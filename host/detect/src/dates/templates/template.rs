@@ -1,8 +1,11 @@
 //! One date pattern, compiled.
 
+use std::sync::OnceLock;
+
 use jiff::tz::TimeZone;
 use stockade_core::Timestamp;
 
+use super::digits;
 use super::fields::Fields;
 use super::tokens;
 use crate::error::Fault;
@@ -14,6 +17,12 @@ const EPOCH: &str = r"\d{10,11}\b(?:\.\d{3,6})?";
 const LONG_EPOCH: &str = r"\d{10,11}(?:\d{3}(?:\.\d{1,6}|\d{3})?)?";
 /// What fail2ban puts before a pattern that is bound to the beginning of the line.
 const LINE_BEGIN: &str = r"^(?:\W{0,2})?";
+
+/// How many years ahead of today fail2ban takes a year of this century for one; it counts in decades.
+const YEARS_AHEAD: i16 = 3;
+/// No clock is before 2026, when this was written; a log that is played back is read by fail2ban of
+/// today, too.
+const YEAR_ALWAYS_KNOWN: i16 = 2029;
 
 /// A date pattern, compiled.
 #[derive(Debug)]
@@ -27,6 +36,53 @@ pub(super) struct Template {
     at_beginning: bool,
     expression: Expression,
     kind: Kind,
+    /// Of a pattern with a year of this century.
+    century: Option<Century>,
+}
+
+/// What a pattern with a year of this century is where the year found is too far ahead.
+#[derive(Debug)]
+struct Century {
+    year: usize,
+    text: String,
+    at_word: bool,
+    ends: bool,
+    /// The expressions with years up to each decade, made when a line needs them: few ever do.
+    up_to: [OnceLock<Option<Expression>>; 10],
+}
+
+impl Century {
+    fn new(text: &str, at_word: bool, ends: bool, expression: &Expression) -> Option<Self> {
+        let year = expression.group("Y")?;
+        text.contains(tokens::THIS_CENTURY).then(|| Self {
+            year,
+            text: text.to_owned(),
+            at_word,
+            ends,
+            up_to: Default::default(),
+        })
+    }
+
+    /// The decade of the year that was found.
+    fn decade(&self, line: &str, groups: &Groups) -> i16 {
+        let (start, end) = groups.span(self.year).unwrap_or_default();
+        let year = line.get(start..end).map(digits::to_ascii);
+        let year = year.and_then(|year| year.parse().ok());
+        year.map_or(0, decade)
+    }
+
+    fn up_to(&self, last: i16) -> Option<&Expression> {
+        let place = self.up_to.get(usize::try_from(last).ok()?)?;
+        let text = || tokens::up_to(last, &self.text);
+        place
+            .get_or_init(|| Expression::of_date(&text(), self.at_word, self.ends).ok())
+            .as_ref()
+    }
+}
+
+/// The decade of a year of this century, from 0 to 9.
+fn decade(year: i16) -> i16 {
+    (year / 10 - 200).clamp(0, 9)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -132,27 +188,49 @@ impl Template {
         let at_beginning = !at_word && begins_with_line(&text);
         let at_end =
             !ends && (text.ends_with('$') || text.ends_with("$)")) && !text.ends_with("|$)");
+        let text = format!("{flags}{text}");
+        let expression = Expression::of_date(&text, at_word, ends)?;
         Ok(Self {
             name,
             weight: 1.0,
             anchored: at_beginning || at_end,
             at_beginning,
-            expression: Expression::of_date(&format!("{flags}{text}"), at_word, ends)?,
+            century: Century::new(&text, at_word, ends, &expression),
+            expression,
             kind,
         })
     }
 
-    /// Looks for the date in `line[from..to]`.
+    /// Looks for the date in `line[from..to]`, which was read in the year that `this_year` says.
     pub(super) fn find(
         &self,
         line: &str,
         ascii: bool,
         part: (usize, usize),
+        this_year: impl Fn() -> i16,
         groups: &mut Groups,
     ) -> bool {
         // A pattern of the operator's that goes back and forth without end finds no date.
-        let found: Result<bool, GaveUp> = self.expression.find_between(line, ascii, part, groups);
-        found.unwrap_or(false)
+        let find = |expression: &Expression, groups: &mut Groups| {
+            let found: Result<bool, GaveUp> = expression.find_between(line, ascii, part, groups);
+            found.unwrap_or(false)
+        };
+        if !find(&self.expression, groups) {
+            return false;
+        }
+        let Some(century) = &self.century else {
+            return true;
+        };
+        let found = century.decade(line, groups);
+        if found <= decade(YEAR_ALWAYS_KNOWN) {
+            return true;
+        }
+        let last = decade(this_year().max(YEAR_ALWAYS_KNOWN - YEARS_AHEAD) + YEARS_AHEAD);
+        // What matches with fewer years is not always a part of what matches with all.
+        found <= last
+            || century
+                .up_to(last)
+                .is_some_and(|expression| find(expression, groups))
     }
 
     /// The time that the match in `groups` says, or `None` where it is none.
@@ -165,10 +243,10 @@ impl Template {
     ) -> Option<Timestamp> {
         let text = |number| {
             let (start, end) = groups.span(number)?;
-            line.get(start..end)
+            line.get(start..end).map(digits::to_ascii)
         };
         match self.kind {
-            Kind::Epoch { group, long } => epoch_time(text(group)?, long),
+            Kind::Epoch { group, long } => epoch_time(&text(group)?, long),
             Kind::Tai64n => {
                 // The first hexadecimal digit marks the era from 1970 on.
                 let seconds = i64::from_str_radix(text(1)?.get(2..17)?, 16).ok()?;
@@ -178,7 +256,7 @@ impl Template {
                 let mut fields = Fields::default();
                 for (name, number) in self.expression.names() {
                     if let Some(text) = text(number) {
-                        fields.take(name, text)?;
+                        fields.take(name, &text)?;
                     }
                 }
                 fields.at(zone, now)

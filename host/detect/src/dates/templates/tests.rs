@@ -109,6 +109,51 @@ fn a_date_in_the_message_is_not_taken_for_that_of_the_line() {
 }
 
 #[test]
+fn years_beyond_the_decade_of_three_years_ahead_are_none_of_this_century() {
+    let find = |line: &str, now| {
+        let found = detector(&[]).find(line, Timestamp::from_secs(now))?;
+        line.get(found.start..found.end).map(str::to_owned)
+    };
+    let (in_2026, in_2027) = (1_795_413_420, 1_826_949_420);
+    let line = "2030-06-05 04:03:02 x";
+    assert_eq!(find(line, in_2026), None);
+    assert_eq!(find(line, in_2027).as_deref(), Some("2030-06-05 04:03:02"));
+    // A pattern whose year may be left out finds the rest of the date.
+    let line = "Jun 05 04:03:02 2030 x";
+    assert_eq!(find(line, in_2026).as_deref(), Some("Jun 05 04:03:02"));
+    // A log that is played back with an old clock is read as today.
+    let line = "2029-06-05 04:03:02 x";
+    assert_eq!(find(line, NOW).as_deref(), Some("2029-06-05 04:03:02"));
+}
+
+#[test]
+fn seconds_since_1970_and_labels_are_dates_at_the_beginning() {
+    for pattern in ["^{DATE}", "{^LN-BEG}{DATE}"] {
+        is_now(&[pattern], "1124013600 x", "1124013600");
+        let label = "@4000000042ff162000000000";
+        is_now(&[pattern], &format!("{label} x"), label);
+        assert_eq!(find(&[pattern], "xyz 1124013600 x"), None);
+    }
+}
+
+#[test]
+fn a_match_in_a_part_of_the_line_is_kept_while_a_better_one_is_looked_for() {
+    let mut detector = detector(&["%b %d %H:%M:%S(?: %Y)?", "no other"]);
+    let mut find = |line: &str| {
+        let found = detector.find(line, Timestamp::from_secs(NOW))?;
+        line.get(found.start..found.end).map(str::to_owned)
+    };
+    assert_eq!(
+        find("Aug 14 12:00:00 x").as_deref(),
+        Some("Aug 14 12:00:00")
+    );
+    assert_eq!(
+        find("[Aug 14 2:00:00 2005]").as_deref(),
+        Some("Aug 14 2:00:00")
+    );
+}
+
+#[test]
 fn what_is_no_pattern_is_refused() {
     let fault = |pattern: &str| Templates::compile(&[pattern.to_owned()]).unwrap_err();
     assert_eq!(fault("%Y %Q").offset, Some(3));

@@ -33,6 +33,15 @@ pub(super) const DAYS: [&str; 7] = [
 pub(super) const ZONE_NAME: &str = "[A-Z](?:[A-Z]{2,4})?";
 const OFFSET: &str = r"[+-][01]\d(?::?\d{2})?";
 
+/// A year of this century. fail2ban has only the decades up to that of three years ahead of when it
+/// was started: see [`up_to`].
+pub(super) const THIS_CENTURY: &str = r"(?P<Y>20\d\d)";
+
+/// `regex` without the years of this century after the decade `last`, from 0 to 9.
+pub(super) fn up_to(last: i16, regex: &str) -> String {
+    regex.replace(THIS_CENTURY, &format!(r"(?P<Y>20[0-{last}]\d)"))
+}
+
 /// A pattern whose tokens are replaced.
 #[derive(Debug)]
 pub(super) struct Replaced {
@@ -83,8 +92,7 @@ fn regex_of(token: &str) -> Option<String> {
         "m" => "(?P<m>0?[1-9]|1[012])",
         "Exm" => "(?P<m>0[1-9]|1[012])",
         "Y" => r"(?P<Y>\d{4})",
-        // This century; how far into it, is asked when a date is found.
-        "ExY" => r"(?P<Y>20\d\d)",
+        "ExY" => THIS_CENTURY,
         "y" | "Exy" => r"(?P<y>\d{2})",
         "H" => r"(?P<H>[01]?\d|2[0-3])",
         "ExH" => r"(?P<H>[01]\d|2[0-3])",
