@@ -31,6 +31,23 @@ pub fn banned(jail: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// With which time a ban of a jail was put into the kernel, in seconds; `None` where it has none.
+///
+/// # Panics
+/// Where nft's answer cannot be read.
+#[must_use]
+pub fn ban_timeout(jail: &str, address: &str) -> Option<u64> {
+    let listing = listing()?;
+    let objects = listing["nftables"].as_array().unwrap();
+    let sets = objects.iter().filter_map(|object| object.get("set"));
+    let elements = sets
+        .filter(|set| prefix_len(set["name"].as_str().unwrap_or_default(), jail).is_some())
+        .filter_map(|set| set.get("elem")?.as_array())
+        .flatten();
+    let mut elements = elements.filter_map(|element| element.get("elem"));
+    elements.find(|element| element["val"] == address)?["timeout"].as_u64()
+}
+
 /// Whether the kernel has the table.
 #[must_use]
 pub fn has_table() -> bool {

@@ -27,7 +27,7 @@ pub use daemon::{Daemon, Told};
 pub use endpoint::{Endpoint, Received};
 pub use guest::{Fault, guest};
 #[cfg(target_os = "linux")]
-pub use kernel::{banned, has_table, remove_table};
+pub use kernel::{ban_timeout, banned, has_table, remove_table};
 pub use namespace::{MUST_RUN, in_namespace};
 pub use place::{ONE_JAIL, Place};
 pub use wait::{rest, wait_for, wait_until};

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stockade_tests::{ONE_JAIL, Place, banned, failure, has_table, in_namespace, wait_until};
+use stockade_tests::{
+    ONE_JAIL, Place, ban_timeout, banned, failure, has_table, in_namespace, wait_until,
+};
 
 fn set(items: &[&str]) -> BTreeSet<String> {
     items.iter().map(|item| (*item).to_owned()).collect()
@@ -247,6 +249,53 @@ fn a_ban_ends_when_its_time_is_over() {
         wait_until("who comes again is banned again", || {
             place.count_logged(r"\] Ban 192\.0\.2\.1$") == 2
         });
+    });
+}
+
+#[test]
+fn a_second_ban_lasts_longer_in_the_kernel_also_after_a_restart() {
+    in_namespace(|| {
+        let place = Place::new(&format!(
+            "{ONE_JAIL}\nbantime = 1\nbantime_increment.multipliers = [1, 900, 3600]"
+        ));
+        let mut log = place.log_file("auth.log");
+        let daemon = place.start();
+        log.failures(3, &["192.0.2.1"]);
+        place.wait_logged(r"\[sshd\] Ban 192\.0\.2\.1$");
+        place.wait_logged(r"\[sshd\] Unban 192\.0\.2\.1$");
+        assert_eq!(daemon.stop(&[]), 0);
+
+        let daemon = place.start();
+        // Each counts as two.
+        log.failures(2, &["192.0.2.1"]);
+        place.wait_logged(r"\[sshd\] Increase Ban 192\.0\.2\.1 \(2 # 15m -> [-0-9]+ [:0-9]+\)$");
+        assert_eq!(ban_timeout("sshd", "192.0.2.1"), Some(900));
+        place.wait_logged(r"\[sshd\] Found 192\.0\.2\.1, bad - [-0-9]+ [:0-9]+, 1 # -> 2$");
+        let reply = place.stockade(&["banned", "--json"]);
+        let ban = &reply.assert_code(0).json()["bans"][0];
+        assert_eq!(
+            (&ban["bancount"], &ban["bantime_s"]),
+            (&2.into(), &900.into())
+        );
+        let status = place.stockade(&["status", "sshd", "--json"]);
+        let jail = &status.assert_code(0).json()["jails"][0];
+        assert_eq!(jail["longest_ban_s"], 900);
+        assert_eq!(jail["banned_again"], 1);
+        assert_eq!(jail["bantime_increment"]["growth"], "multipliers");
+        let told = place.stockade(&["status", "sshd"]);
+        for line in ["ban 1s, then times 1.0 900.0 3600.0", "1, longest ban 15m"] {
+            assert!(told.assert_code(0).out.contains(line), "{}", told.out);
+        }
+
+        // Who is unbanned by hand begins anew, also after a crash.
+        place.stockade(&["unban", "192.0.2.1"]).assert_code(0);
+        daemon.kill();
+        let _daemon = place.start();
+        log.failures(3, &["192.0.2.1"]);
+        wait_until("it is banned as if for the first time", || {
+            place.count_logged(r"\] Ban 192\.0\.2\.1$") == 3
+        });
+        assert_eq!(place.count_logged("Increase Ban"), 1);
     });
 }
 

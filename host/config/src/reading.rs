@@ -125,7 +125,7 @@ pub(crate) fn text_of(reading: &mut Reading, name: &str, node: &Node) -> Option<
         let written = reading.sources.text_at(node.origin).to_owned();
         let hint = matches!(
             node.value,
-            Value::Integer(_) | Value::Boolean(_) | Value::Float
+            Value::Integer(_) | Value::Boolean(_) | Value::Float(_)
         )
         .then(|| format!("write it in quotes: \"{written}\""));
         wrong_type(reading, name, node, "a text", hint);
@@ -255,6 +255,13 @@ pub(crate) fn bantime(
             Err(error) => return bad_time(reading, found, text, &error),
         },
         Value::Integer(Some(-1)) => BanTime::Forever,
+        Value::Table(_) => {
+            let hint =
+                "how bans grow is written bantime_increment = { factor = 2, maxtime = \"5w\" }";
+            let hint = Some(hint.to_owned());
+            wrong_type(reading, found.name, &found.node, TIME_FORM, hint);
+            return None;
+        }
         _ => BanTime::For(duration(reading, found, Duration::ZERO..=Duration::MAX)?),
     };
     match value {

@@ -11,6 +11,8 @@ pub(crate) enum Section {
     Daemon,
     Firewall,
     Defaults,
+    /// `bantime_increment = { … }` of `[defaults]` or of a jail.
+    Increment,
     Jail,
     /// `filter = { … }` of a jail.
     JailFilter,
@@ -32,6 +34,7 @@ impl Section {
             Self::Daemon => "[daemon]",
             Self::Firewall => "[firewall]",
             Self::Defaults => "[defaults]",
+            Self::Increment => "'bantime_increment'",
             Self::Jail => "a jail",
             Self::JailFilter => "'filter' of a jail",
             Self::Plugin => "[plugins.NAME]",
@@ -50,6 +53,9 @@ impl Section {
             Self::Daemon => "`[daemon]`",
             Self::Firewall => "`[firewall]`",
             Self::Defaults => "`[defaults]`: for all jails; each jail may set them for itself",
+            Self::Increment => {
+                "`bantime_increment = { … }`: a jail's own table changes what it names"
+            }
             Self::Jail => {
                 "`[jails.NAME]`, or the top of `jails/NAME.toml`: these, and every key of `[defaults]`"
             }
@@ -92,8 +98,8 @@ const fn key(
 }
 
 use Section::{
-    Daemon, Defaults, Exec, Filter, Firewall, Grant, HttpGrant, Jail, JailFilter, Limits, Plugin,
-    Root,
+    Daemon, Defaults, Exec, Filter, Firewall, Grant, HttpGrant, Increment, Jail, JailFilter,
+    Limits, Plugin, Root,
 };
 
 /// Every key, in the order in which a reader wants to meet them.
@@ -111,7 +117,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Daemon, "socket_group", "group name", "", "The group that may use the control socket beside root. Its members can ban and unban."),
     key(Daemon, "log_target", "\"stderr\", \"journal\" or an absolute path", "\"stderr\"", "Where the daemon writes its own log."),
     key(Daemon, "log_level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"", "\"info\"", "How much it writes there."),
-    key(Daemon, "db_purge_age", "time", "\"1d\"", "How long a ban that is over is remembered."),
+    key(Daemon, "db_purge_age", "time", "\"1d\"", "How long a ban is remembered after it was over and twice its length has passed: so long it makes the next one longer."),
     key(Daemon, "plugin_dir", "absolute path", "\"/usr/lib/stockade/plugins\"", "Where plugin files lie whose `path` is relative. FreeBSD: `/usr/local/lib/stockade/plugins`."),
 
     key(Firewall, "backend", "\"auto\", \"nftables\" or \"none\"", "\"auto\"", "What drops the packets; `none` leaves bans to action plugins."),
@@ -119,6 +125,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "maxretry", "1 to 1000", "5", "How many failures within `findtime` lead to a ban."),
     key(Defaults, "findtime", "time", "\"10m\"", "How long a failure counts."),
     key(Defaults, "bantime", "time, or -1 for ever", "\"10m\"", "How long a ban lasts."),
+    key(Defaults, "bantime_increment", "true, false or table", "false", "Whether who was banned before is banned longer each time, and after fewer failures: one counts as 2 after the first ban, then as 3, 5, 9 and so on. `true` doubles the time; a table says more. An unban by an operator makes the next ban a first one again."),
     key(Defaults, "maxmatches", "0 to 1000", "", "How many matched lines are kept to explain a ban; `maxretry` where it is not set."),
     key(Defaults, "ignoreip", "list", "[\"127.0.0.0/8\", \"::1\"]", "Who is never banned: addresses, networks, host names, and `id:TEXT` for ids that are no address. A jail's own list replaces this one."),
     key(Defaults, "ignoreself", "true or false", "true", "Whether the addresses of this host are never banned."),
@@ -130,6 +137,14 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "protocol", "list of \"tcp\" and \"udp\", or \"all\"", "", "The protocols that are closed to who is banned; TCP where the jail names ports, all where it does not."),
     key(Defaults, "blocktype", "\"drop\" or \"reject\"", "\"drop\"", "What happens to packets of who is banned."),
     key(Defaults, "actions", "list of names", "[]", "Who is told of bans: plugins and `[exec.NAME]`."),
+
+    key(Increment, "enabled", "true or false", "true", "Whether bans grow; for a jail that differs from `[defaults]`."),
+    key(Increment, "factor", "number", "1", "What each grown time is multiplied by. By default a ban lasts `bantime` × 2^(number of earlier bans, at most 20) × `factor`, and never less than `bantime`."),
+    key(Increment, "formula", "text", "", "How the time grows instead, never below `bantime`: an expression of `ban.Time` (`bantime` in seconds), `ban.Count` (the number of earlier bans, from 1) and `banFactor`, with Python's operators, `min`, `max`, `A if B else C` and `math.exp` and its like, such as `\"ban.Time * math.exp(ban.Count * banFactor)\"`."),
+    key(Increment, "multipliers", "list of numbers", "[]", "What `bantime` × `factor` is multiplied by instead, by the number of earlier bans counted from 0; the last stands for all that follow. A ban can so be shorter than the first. The first number is never used: a first ban always lasts `bantime`."),
+    key(Increment, "maxtime", "time", "", "What a grown time is cut to, also below `bantime`."),
+    key(Increment, "rndtime", "time", "\"0s\"", "Up to how much is added to a further ban by chance, so that nobody can foresee its end. It comes last, so that a ban can be longer than `maxtime`; fail2ban does the same."),
+    key(Increment, "overalljails", "true or false", "false", "Whether the bans of all jails count for the time, not those of this jail only. A ban's number is then one more than the numbers of the last bans in all jails together, as fail2ban counts: times grow faster than there are bans."),
 
     key(Jail, "enabled", "true, false or \"auto\"", "true", "Whether the jail is in force. `auto`: where a file of `logpath` exists or a unit that `journalmatch` names with `_SYSTEMD_UNIT=` is installed, looked up at start and at each reload."),
     key(Jail, "filter", "name of a filter file, or { plugin = NAME }", "", "What recognises failures. Required."),
@@ -198,6 +213,8 @@ const FOREIGN: &[(Section, &str, &str)] = &[
     (Jail, "skip_if_nologs", "leave it out: a log file need not exist yet"),
     (Jail, "mode", "a mode is a filter of its own: filters/NAME.toml"),
     (Jail, "settings", "settings belong to the plugin: [plugins.NAME.settings]"),
+    (Increment, "increment", "write bantime_increment = true, or enabled = true in its table"),
+    (Increment, "maxbantime", "write maxtime"),
     (Defaults, "banaction", "the firewall is chosen once: backend in [firewall]"),
     (Defaults, "enabled", "each jail says for itself whether it is enabled"),
     (Firewall, "blocktype", "'blocktype' belongs in [defaults] or in a jail"),

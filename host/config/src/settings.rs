@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockade_core::{BanTime, JailName, PluginName};
+use stockade_core::{BanTime, BanTimeIncrement, JailName, PluginName};
 
 use crate::network::{HttpOrigin, IgnoreEntry, Ports, Protocol};
 use crate::source::{Located, Origin};
@@ -54,7 +54,7 @@ pub struct DaemonSettings {
     pub log_target: LogTarget,
     /// How much it writes there.
     pub log_level: LogLevel,
-    /// How long a ban that is over is remembered.
+    /// How long a ban is remembered after it was over and twice its length has passed.
     pub db_purge_age: Duration,
     /// Where plugin files are found whose path is relative.
     pub plugin_dir: PathBuf,
@@ -257,8 +257,10 @@ pub struct JailRules {
     pub maxretry: NonZeroU32,
     /// How long a failure counts.
     pub findtime: Duration,
-    /// How long a ban lasts.
+    /// How long a first ban lasts.
     pub bantime: BanTime,
+    /// How further bans of an id grow; `None` where they last as long as the first.
+    pub bantime_increment: Option<BanTimeIncrement>,
     /// How many matched lines are kept to explain a ban.
     pub maxmatches: u32,
     /// Who is never banned.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use stockade_core::BanTime;
+use stockade_core::{BanTime, BanTimeIncrement, Factor, Growth};
 
 use crate::load::{ConfigFile, ConfigFiles, load, read_all};
 use crate::reading::Reading;
@@ -192,6 +192,41 @@ fn later_files_win_key_by_key() {
 }
 
 #[test]
+fn a_jails_own_table_of_growing_bans_changes_what_it_names() {
+    let text = b"[defaults]\nbantime_increment = { factor = 1.5, maxtime = '5w' }\n\
+        [jails.sshd]\nenabled = true\nbantime_increment = { multipliers = [1, 2], rndtime = 60 }";
+    let settings = load(&files(text)).settings.unwrap();
+    let growing = settings.jails[0].rules.bantime_increment.clone();
+    let expected = BanTimeIncrement {
+        growth: Growth::Multipliers([1, 2].map(Factor::from).into()),
+        factor: Factor::try_new(1.5).unwrap(),
+        maxtime: Some(Duration::from_secs(5 * 7 * 24 * 3_600)),
+        rndtime: Duration::from_secs(60),
+        overalljails: false,
+    };
+    assert_eq!(growing, Some(expected));
+}
+
+#[test]
+fn bans_grow_where_a_jail_or_the_defaults_say_so() {
+    let growing = |text: &str| {
+        let settings = load(&files(text.as_bytes())).settings.unwrap();
+        settings.jails[0].rules.bantime_increment.clone()
+    };
+    let doubling = Some(BanTimeIncrement::default());
+    assert_eq!(growing("[jails.sshd]\nenabled = true"), None);
+    let on = "[defaults]\nbantime_increment = true\n[jails.sshd]\nenabled = true\n";
+    assert_eq!(growing(on), doubling);
+    assert_eq!(growing(&format!("{on}bantime_increment = false")), None);
+    assert_eq!(
+        growing("[jails.sshd]\nenabled = true\nbantime_increment = {}"),
+        doubling
+    );
+    let off = format!("{on}bantime_increment = {{ enabled = false, factor = 3 }}");
+    assert_eq!(growing(&off), None);
+}
+
+#[test]
 fn matches_kept_follow_maxretry_unless_they_are_set() {
     let jail = |text: &[u8]| {
         load(&files(text)).settings.unwrap().jails[0]
@@ -330,6 +365,7 @@ proptest! {
             Section::Firewall => format!("[firewall]\n{} = {value}", key.name),
             Section::Defaults => format!("[defaults]\n{} = {value}", key.name),
             Section::Jail => format!("[jails.x]\n{} = {value}", key.name),
+            Section::Increment => format!("[defaults.bantime_increment]\n{} = {value}", key.name),
             Section::JailFilter => format!("[jails.x]\nfilter = {{ {} = {value} }}", key.name),
             Section::Plugin => format!("[plugins.x]\n{} = {value}", key.name),
             Section::Grant => format!("[plugins.x.grant]\n{} = {value}", key.name),

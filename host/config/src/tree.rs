@@ -29,7 +29,7 @@ pub(crate) enum Value {
     Text(String),
     /// `None` where it does not fit into 64 bits.
     Integer(Option<i64>),
-    Float,
+    Float(f64),
     Boolean(bool),
     Datetime,
     List(Vec<Node>),
@@ -54,7 +54,7 @@ impl Value {
         match self {
             Self::Text(_) => "a text",
             Self::Integer(_) => "a whole number",
-            Self::Float => "a decimal number",
+            Self::Float(_) => "a decimal number",
             Self::Boolean(_) => "true or false",
             Self::Datetime => "a date",
             Self::List(_) => "a list",
@@ -219,7 +219,8 @@ impl Tree<'_> {
             DeValue::Integer(number) => {
                 Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
             }
-            DeValue::Float(_) => Value::Float,
+            // What the parser takes as one is one for Rust, too.
+            DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Value::Boolean(value),
             DeValue::Datetime(_) => Value::Datetime,
         };

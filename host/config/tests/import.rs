@@ -81,7 +81,6 @@ fn nothing_of_debians_jails_is_dropped_in_silence() {
                 "prefregex",
                 "datepattern",
                 "maxlines",
-                "bantime.increment",
             ];
             if has_value && !implied.contains(&option.as_str()) {
                 assert!(

@@ -24,7 +24,7 @@ pub use reply::{
     IdKind, ItemResult, Outcome, ReloadReply, Severity, StopReply, UnbanReply, VersionReply,
 };
 pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};
-pub use rules::RulesReply;
+pub use rules::{Growth, Increment, RulesReply};
 pub use status::{
     AbsentJail, FirewallStatus, JailStatus, PluginRole, PluginState, PluginStatus, SourceKind,
     SourceStatus, State, StatusReply, StoreStatus,

@@ -4,7 +4,7 @@
 //! not know, and reads a word that it does not know as `unknown`.
 
 use serde::{Deserialize, Serialize};
-use stockade_core::{Ban, FailureId, IgnoreReason};
+use stockade_core::{Ban, BanTime, FailureId, IgnoreReason};
 
 use crate::{PROTOCOL, RulesReply, StatusReply, Time};
 
@@ -123,9 +123,12 @@ pub struct BanEntry {
     pub at: Time,
     /// When it ends; `null` for never.
     pub until: Option<Time>,
+    /// Seconds from its beginning to its end; `null` for ever.
+    pub bantime_s: Option<u64>,
     /// Failures that led to it; 0 for a ban by an operator.
     pub failures: u32,
-    /// The how-manieth ban of this id in this jail it is.
+    /// The how-manieth ban of this id in this jail it is; with `overalljails` one more than the
+    /// numbers of its last bans in all jails together.
     pub bancount: u32,
     /// Whether the firewall has it, as the kernel says; `null` where it was not asked, or where it is
     /// nothing a firewall can ban.
@@ -140,6 +143,10 @@ impl From<&Ban> for BanEntry {
             kind: IdKind::from(&ban.id),
             at: ban.at.into(),
             until: ban.until.map(Time::from),
+            bantime_s: match ban.length() {
+                BanTime::For(time) => Some(time.as_secs()),
+                BanTime::Forever => None,
+            },
             failures: ban.failures,
             bancount: ban.bancount,
             in_firewall: None,

@@ -1,8 +1,9 @@
 //! The answer to `status`.
 
 use serde::{Deserialize, Serialize};
+use stockade_core::BanTime;
 
-use crate::Time;
+use crate::{Increment, Time};
 
 /// How everything is. With a jail in the request, `jails` has only that one, and `sources` and
 /// `plugins` only what it uses.
@@ -142,14 +143,23 @@ pub struct JailStatus {
     pub maxretry: u32,
     /// Seconds within which they must happen.
     pub findtime_s: u64,
-    /// Seconds a ban lasts; `null` for ever.
+    /// Seconds a first ban lasts; `null` for ever.
     pub bantime_s: Option<u64>,
+    /// How further bans of an id grow; `null` where they do not.
+    pub bantime_increment: Option<Increment>,
     /// Ids with at least one attempt within findtime.
     pub currently_failing: u64,
     /// Failures counted.
     pub total_failed: u64,
     /// Bans in force.
     pub currently_banned: u64,
+    /// Of these, the ones that are not the first of their id.
+    pub banned_again: u64,
+    /// Seconds from the beginning to the end of the longest ban in force; 0 where there is none,
+    /// `null` for ever.
+    pub longest_ban_s: Option<u64>,
+    /// Ids whose earlier bans are remembered, those that are banned now included.
+    pub remembered: u64,
     /// Bans made; restored ones are not made again.
     pub total_banned: u64,
     /// Failures not counted because their id is never banned.
@@ -170,6 +180,13 @@ impl From<&stockade_core::JailStatus> for JailStatus {
             currently_failing: wide(status.currently_failing),
             total_failed: status.total_failed,
             currently_banned: wide(status.currently_banned),
+            banned_again: wide(status.banned_again),
+            longest_ban_s: match status.longest_ban {
+                Some(BanTime::For(time)) => Some(time.as_secs()),
+                Some(BanTime::Forever) => None,
+                None => Some(0),
+            },
+            remembered: wide(status.remembered),
             total_banned: status.total_banned,
             total_ignored: status.total_ignored,
             total_too_old: status.total_too_old,

@@ -6,14 +6,17 @@
 #![cfg(test)]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use stockade_control::{
     AbsentJail, BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply,
-    Excerpt, FirewallStatus, ItemResult, JailStatus, Outcome, PluginRole, PluginState,
+    Excerpt, FirewallStatus, Increment, ItemResult, JailStatus, Outcome, PluginRole, PluginState,
     PluginStatus, ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply,
     StopReply, StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
 };
-use stockade_core::{Ban, FailureId, IgnoreReason, JailName, Timestamp};
+use stockade_core::{
+    Ban, BanTimeIncrement, Factor, FailureId, Growth, IgnoreReason, JailName, Timestamp,
+};
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_772_600_767 + secs)
@@ -28,6 +31,16 @@ fn ban(id: &str, until: Option<i64>) -> BanEntry {
         failures: 5,
         bancount: 1,
     })
+}
+
+fn increment() -> BanTimeIncrement {
+    BanTimeIncrement {
+        growth: Growth::Multipliers([1, 2, 4].map(Factor::from).into()),
+        factor: Factor::try_new(1.5).unwrap(),
+        maxtime: Some(Duration::from_secs(5 * 7 * 86_400)),
+        rndtime: Duration::from_secs(600),
+        overalljails: false,
+    }
 }
 
 fn status() -> StatusReply {
@@ -49,9 +62,13 @@ fn status() -> StatusReply {
         maxretry: 5,
         findtime_s: 600,
         bantime_s: Some(600),
+        bantime_increment: Some(Increment::from(&increment())),
         currently_failing: 3,
         total_failed: 120,
         currently_banned: 2,
+        banned_again: 1,
+        longest_ban_s: Some(1200),
+        remembered: 9,
         total_banned: 17,
         total_ignored: 4,
         total_too_old: 0,
@@ -105,6 +122,7 @@ fn rules() -> RulesReply {
         maxretry: 5,
         findtime_s: 600,
         bantime_s: Some(600),
+        bantime_increment: None,
         maxmatches: 5,
         ignoreip: vec!["127.0.0.0/8".into(), "::1".into()],
         ignoreself: true,

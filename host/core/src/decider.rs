@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::chance::Chance;
 use crate::ignore::loopback;
 use crate::jail_state::{JailState, Turn};
 use crate::prior::PriorBans;
 use crate::{
-    Attempts, Ban, Effect, Event, FailureId, IgnoreSet, JailName, JailPolicy, JailStatus, Limits,
-    Timestamp, UnbanReason,
+    Attempts, Ban, EarlierBans, Effect, Event, FailureId, IgnoreSet, JailName, JailPolicy,
+    JailStatus, Limits, Timestamp, UnbanReason,
 };
 
 /// How far the clock may be set back without moving the times that are kept. Less than that makes a
@@ -27,8 +28,9 @@ pub struct Decider {
     limits: Limits,
     jails: BTreeMap<JailName, JailState>,
     own: IgnoreSet,
-    /// How often ids were banned in jails that are gone, in case they come back.
-    retired: BTreeMap<JailName, PriorBans>,
+    /// How often ids were banned.
+    prior: PriorBans,
+    chance: Chance,
     /// Attempts of jails that are gone, for the store to forget.
     leftover: Vec<Attempts>,
     /// The latest time seen since the clock was last set back.
@@ -43,9 +45,21 @@ impl Decider {
             limits,
             jails: BTreeMap::new(),
             own: IgnoreSet::new(loopback().to_vec(), Vec::new()),
-            retired: BTreeMap::new(),
+            prior: PriorBans::default(),
+            chance: Chance::new(0),
             leftover: Vec::new(),
             latest: None,
+        }
+    }
+
+    /// The same machine with another beginning for what is left to chance
+    /// ([`crate::BanTimeIncrement::rndtime`]). A daemon gives a number that nobody can guess;
+    /// without one every run is the same.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self {
+            chance: Chance::new(seed),
+            ..self
         }
     }
 
@@ -57,13 +71,14 @@ impl Decider {
     #[must_use]
     pub fn reload(&mut self, jails: Vec<JailPolicy>, now: Timestamp) -> Vec<Effect> {
         let mut effects = self.advance(now);
+        self.prior.configure(&jails);
         let mut before = std::mem::take(&mut self.jails);
         for policy in jails {
             let name = policy.name.clone();
             let known = before.remove(&name).or_else(|| self.jails.remove(&name));
             let state = match known {
                 Some(state) => state.with_policy(policy),
-                None => JailState::new(policy, self.retired.remove(&name).unwrap_or_default()),
+                None => JailState::new(policy),
             };
             self.jails.insert(name, state);
         }
@@ -74,7 +89,6 @@ impl Decider {
             );
             gone.tracked.retain(|_, _| false);
             gone.tracked.take_changed(&name, &mut self.leftover);
-            self.retired.insert(name, gone.into_prior());
         }
         self.apply_ignores(now, &mut effects);
         effects
@@ -121,7 +135,7 @@ impl Decider {
     /// Takes over what an earlier run left in the store; after [`Decider::reload`] and, so that no
     /// ban comes back that must not, after the addresses that are never banned are known.
     ///
-    /// `prior` says how often ids were banned so far. Every ban comes out again: as
+    /// `earlier` says how often ids were banned so far. Every ban comes out again: as
     /// [`Effect::Restore`], or as [`Effect::Unban`] because it ran out, its jail is gone, or it
     /// would now hit an id that is never banned.
     #[must_use]
@@ -129,20 +143,12 @@ impl Decider {
         &mut self,
         bans: Vec<Ban>,
         attempts: Vec<Attempts>,
-        prior: Vec<(JailName, FailureId, u32)>,
+        earlier: Vec<EarlierBans>,
         now: Timestamp,
     ) -> Vec<Effect> {
         let mut effects = self.advance(now);
-        let max = self.limits.prior_bans_max;
-        for (jail, id, bancount) in prior {
-            match self.jails.get_mut(&jail) {
-                Some(state) => state.prior.raise(&id, bancount, max),
-                None => self
-                    .retired
-                    .entry(jail)
-                    .or_default()
-                    .raise(&id, bancount, max),
-            }
+        for earlier in earlier {
+            self.prior.restore(&earlier, self.limits.prior_bans_max);
         }
         let (jails, mut turn) = self.turn(now, &mut effects);
         for ban in bans {
@@ -165,6 +171,7 @@ impl Decider {
             }
         }
         self.leftover.append(&mut unknown);
+        self.prior.forget(now);
         effects
     }
 
@@ -230,7 +237,8 @@ impl Decider {
     /// How the jails stand, by name.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> Vec<JailStatus> {
-        self.jails.values().map(|state| state.status(now)).collect()
+        let status = |state: &JailState| state.status(now, &self.prior);
+        self.jails.values().map(status).collect()
     }
 
     /// The bans in force, jail by jail, in no particular order within one.
@@ -243,6 +251,12 @@ impl Decider {
         self.jails.values().map(JailState::policy)
     }
 
+    /// The rules of one jail.
+    #[must_use]
+    pub fn policy(&self, jail: &JailName) -> Option<&JailPolicy> {
+        self.jails.get(jail).map(JailState::policy)
+    }
+
     /// Does what is due, and follows the clock where it was set back.
     fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -251,7 +265,7 @@ impl Decider {
         if back > CLOCK_STEP_MAX {
             effects.push(Effect::ClockSetBack { by: back });
             for state in self.jails.values_mut() {
-                state.move_back(back, &mut effects);
+                state.move_back(back, &mut self.prior, &self.limits, &mut effects);
             }
             self.latest = Some(now);
         } else {
@@ -260,6 +274,7 @@ impl Decider {
         for state in self.jails.values_mut() {
             state.advance(now, &mut effects);
         }
+        self.prior.forget(now);
         effects
     }
 
@@ -272,6 +287,8 @@ impl Decider {
             now,
             own: &self.own,
             limits: &self.limits,
+            prior: &mut self.prior,
+            chance: &mut self.chance,
             effects,
         };
         (&mut self.jails, turn)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Ban, FailureId, Failures, IgnoreReason, JailName, Timestamp, UnbanReason};
+use crate::{Ban, BanTime, FailureId, Failures, IgnoreReason, JailName, Timestamp, UnbanReason};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -47,6 +47,11 @@ pub enum Effect {
         at: Timestamp,
         /// Attempts within `findtime`, this one included.
         count: u32,
+        /// As how many attempts this one counts: more than one for who was banned before, where
+        /// bans grow.
+        weight: u32,
+        /// The number of the last ban of who is counted in this jail; 0 where none is known.
+        bancount: u32,
     },
     /// Failures were not counted because they are older than `findtime`; at most once a batch.
     TooOld {
@@ -160,6 +165,13 @@ pub struct JailStatus {
     pub total_failed: u64,
     /// Bans in force.
     pub currently_banned: usize,
+    /// Bans in force that are not the first of their id.
+    pub banned_again: usize,
+    /// How long the longest ban in force lasts from its beginning to its end; `None` where there is
+    /// none.
+    pub longest_ban: Option<BanTime>,
+    /// Ids whose earlier bans are remembered, those that are banned now included.
+    pub remembered: usize,
     /// Bans made; restored ones are not made again.
     pub total_banned: u64,
     /// Failures not counted because their id is never banned.

@@ -8,12 +8,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::ban_table::BanTable;
+use crate::chance::Chance;
 use crate::prior::PriorBans;
 use crate::tracked::TrackedIds;
 use crate::window::{Window, WindowRule};
 use crate::{
-    Attempts, Ban, Effect, FailureId, IgnoreReason, IgnoreSet, JailPolicy, JailStatus, Limits,
-    Timestamp, UnbanReason, canonical,
+    Attempts, Ban, EarlierBans, Effect, FailureId, IgnoreReason, IgnoreSet, JailPolicy, JailStatus,
+    Limits, Timestamp, UnbanReason, canonical,
 };
 
 /// Ids whose attempts are all too old are looked for after `findtime`, but not more often than
@@ -26,6 +27,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Timestamp,
     pub(crate) own: &'a IgnoreSet,
     pub(crate) limits: &'a Limits,
+    pub(crate) prior: &'a mut PriorBans,
+    pub(crate) chance: &'a mut Chance,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -40,7 +43,6 @@ pub(crate) struct JailState {
     resolved: IgnoreSet,
     pub(crate) tracked: TrackedIds,
     pub(crate) bans: BanTable,
-    pub(crate) prior: PriorBans,
     totals: Totals,
     sweep_at: Option<Timestamp>,
     told_full: Option<Timestamp>,
@@ -56,13 +58,12 @@ struct Totals {
 }
 
 impl JailState {
-    pub(crate) fn new(policy: JailPolicy, prior: PriorBans) -> Self {
+    pub(crate) fn new(policy: JailPolicy) -> Self {
         Self {
             policy,
             resolved: IgnoreSet::default(),
             tracked: TrackedIds::new(),
             bans: BanTable::default(),
-            prior,
             totals: Totals::default(),
             sweep_at: None,
             told_full: None,
@@ -74,11 +75,6 @@ impl JailState {
         let mut jail = Self { policy, ..self };
         jail.tracked.trim(jail.rule());
         jail
-    }
-
-    /// What outlives the jail.
-    pub(crate) fn into_prior(self) -> PriorBans {
-        self.prior
     }
 
     pub(crate) fn policy(&self) -> &JailPolicy {
@@ -138,8 +134,8 @@ impl JailState {
             id: ban.id.canonical(),
             ..ban
         };
-        self.prior
-            .raise(&ban.id, ban.bancount, turn.limits.prior_bans_max);
+        let earlier = EarlierBans::from(ban.clone());
+        turn.prior.restore(&earlier, turn.limits.prior_bans_max);
         if ban.is_over(turn.now) {
             turn.effects.push(unban(ban, UnbanReason::Expired));
         } else if self.ignore_reason(&ban.id, turn.own).is_some() {
@@ -196,21 +192,33 @@ impl JailState {
     }
 
     /// Moves all times back, after the clock was set back.
-    pub(crate) fn move_back(&mut self, by: Duration, effects: &mut Vec<Effect>) {
+    pub(crate) fn move_back(
+        &mut self,
+        by: Duration,
+        prior: &mut PriorBans,
+        limits: &Limits,
+        effects: &mut Vec<Effect>,
+    ) {
         self.tracked.move_back(by);
-        self.bans
-            .move_back(by, |ban| effects.push(Effect::Prolong { ban: ban.clone() }));
+        self.bans.move_back(by, |ban| {
+            prior.note(ban, limits.prior_bans_max);
+            effects.push(Effect::Prolong { ban: ban.clone() });
+        });
         self.sweep_at = self.sweep_at.map(|at| at.saturating_sub(by));
         self.told_full = None;
     }
 
-    pub(crate) fn status(&self, now: Timestamp) -> JailStatus {
+    pub(crate) fn status(&self, now: Timestamp, prior: &PriorBans) -> JailStatus {
         let begin = now.saturating_sub(self.policy.findtime);
+        let longest = self.bans.iter().map(Ban::length).max();
         JailStatus {
             name: self.policy.name.clone(),
             currently_failing: self.tracked.failing_since(begin),
             total_failed: self.totals.failed,
             currently_banned: self.bans.len(),
+            banned_again: self.bans.iter().filter(|ban| ban.bancount > 1).count(),
+            longest_ban: longest,
+            remembered: prior.len(&self.policy.name),
             total_banned: self.totals.banned,
             total_ignored: self.totals.ignored,
             total_too_old: self.totals.too_old,

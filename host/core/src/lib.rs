@@ -14,6 +14,7 @@
 
 mod ban;
 mod ban_table;
+mod chance;
 mod chunk;
 mod decider;
 mod effect;
@@ -22,6 +23,7 @@ mod failure;
 mod formula;
 mod id;
 mod ignore;
+mod increment;
 mod jail;
 mod jail_state;
 mod limits;
@@ -34,7 +36,7 @@ mod timewords;
 mod tracked;
 mod window;
 
-pub use ban::{Attempts, Ban, UnbanReason};
+pub use ban::{Attempts, Ban, EarlierBans, UnbanReason};
 pub use chunk::{Checkpoint, Chunk, FileCheckpoint, Fingerprint, LineTimes, SourceName};
 pub use decider::Decider;
 pub use effect::{Effect, Event, JailStatus};
@@ -43,6 +45,7 @@ pub use failure::{Failure, Failures, Span};
 pub use formula::{BanFormula, FormulaError, parse_number, parse_time_arithmetic};
 pub use id::{AddrParseError, FailureId, canonical, parse_addr};
 pub use ignore::{IgnoreReason, IgnoreSet};
+pub use increment::{BanTimeIncrement, Factor, Growth};
 pub use ipnet::IpNet;
 pub use jail::{JailName, JailNameError};
 pub use limits::Limits;

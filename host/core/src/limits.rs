@@ -15,8 +15,10 @@ pub struct Limits {
     /// that never ends is not lifted for another: where all are such, the new one is refused
     /// ([`crate::Effect::TableFull`]).
     pub bans_max: usize,
-    /// Ids whose number of earlier bans is remembered; at the limit the one that was banned longest
-    /// ago begins again from zero.
+    /// Ids whose number of earlier bans is remembered in each jail.
+    ///
+    /// At the limit the one that would be forgotten first begins again from zero, which is mostly
+    /// one with a short ban: a flood of new addresses does not push out who was banned for long.
     pub prior_bans_max: usize,
     /// Bytes of matched lines kept for the ids that are counted.
     ///

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::{BanTime, IgnoreSet, JailName};
+#[cfg(doc)]
+use crate::Ban;
+use crate::{BanTime, BanTimeIncrement, IgnoreSet, JailName};
 
 /// The rules by which one jail decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub struct JailPolicy {
     pub findtime: Duration,
     /// How long a ban lasts.
     pub bantime: BanTimePolicy,
+    /// How long the earlier bans of an id count after they say nothing any more
+    /// ([`Ban::relevant_until`]); `db_purge_age` of the configuration. Of several jails the longest
+    /// time holds for all.
+    pub remember: Duration,
     /// IPv6 addresses are counted and banned by the network of this prefix length, 1 to 128,
     /// because one attacker usually owns a whole /64 (RFC 6177 2). Any other number counts single
     /// addresses.
@@ -30,32 +36,52 @@ pub struct JailPolicy {
     pub ignoreself: bool,
 }
 
-/// How the length of a ban follows from earlier ones.
+/// How long bans last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BanTimePolicy {
-    /// All bans last equally long.
-    Fixed(BanTime),
+pub struct BanTimePolicy {
+    /// How long a first ban lasts, and every one where nothing grows.
+    pub bantime: BanTime,
+    /// How further bans of an id grow (`bantime.increment`), if they do. Its failures count more
+    /// then, too.
+    pub increment: Option<BanTimeIncrement>,
 }
 
 impl BanTimePolicy {
     /// Shortest ban: firewalls count in seconds, and to nftables a timeout of zero is for ever.
     pub const SHORTEST: Duration = Duration::from_secs(1);
 
-    /// How long the `bancount`-th ban of an id lasts, at least [`BanTimePolicy::SHORTEST`]; the
-    /// first is 1.
+    /// Longest ban that ends: a century. What grows further stays there; firewalls can hold little
+    /// more, and "for ever" is written otherwise.
+    pub const LONGEST: Duration = Duration::from_secs(100 * 52 * 7 * 24 * 60 * 60);
+
+    /// How long a ban lasts that follows `count` earlier ones of its id, at least
+    /// [`BanTimePolicy::SHORTEST`]. `random` is a number from 0 up to, but not including, 1.
     #[must_use]
-    pub fn length(&self, _bancount: u32) -> BanTime {
-        let Self::Fixed(bantime) = self;
-        match bantime {
-            BanTime::For(length) => BanTime::For((*length).max(Self::SHORTEST)),
+    pub fn length(&self, count: u32, random: impl FnOnce() -> f64) -> BanTime {
+        let length = match &self.increment {
+            Some(increment) => increment.length(self.bantime, count, random),
+            None => self.bantime,
+        };
+        match length {
+            BanTime::For(length) => BanTime::For(length.max(Self::SHORTEST)),
             BanTime::Forever => BanTime::Forever,
         }
+    }
+
+    /// Whether the bans of all jails count.
+    pub(crate) fn counts_all_jails(&self) -> bool {
+        self.increment
+            .as_ref()
+            .is_some_and(|increment| increment.overalljails)
     }
 }
 
 impl From<BanTime> for BanTimePolicy {
     fn from(bantime: BanTime) -> Self {
-        Self::Fixed(bantime)
+        Self {
+            bantime,
+            increment: None,
+        }
     }
 }
 

@@ -22,6 +22,8 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Attempt<'a> {
     pub(crate) id: &'a FailureId,
     pub(crate) at: Timestamp,
+    /// As how many it counts.
+    pub(crate) weight: u32,
     pub(crate) line: &'a [u8],
 }
 
@@ -123,7 +125,9 @@ impl TrackedIds {
         else {
             return 0;
         };
-        let count = entry.window.record(attempt.at, how.now, how.rule);
+        let count = entry
+            .window
+            .record(attempt.at, attempt.weight, how.now, how.rule);
         if how.maxmatches > 0 {
             let bytes = self.matches_bytes.saturating_sub(entry.matches.bytes());
             if self.matches_bytes.saturating_add(attempt.line.len()) > how.limits.matches_bytes_max

@@ -47,11 +47,17 @@ impl Window {
         window
     }
 
-    /// Counts an attempt at `at`, and says how many now lie within `findtime` before the newest.
+    /// Counts an attempt at `at` as `weight` of them, and says how many now lie within `findtime` before the newest.
     ///
     /// Log lines may come out of order. What lies in the future, because a log's clock is ahead or
     /// ours was set back, is taken as `now`: otherwise it would push out everything that is true.
-    pub(crate) fn record(&mut self, at: Timestamp, now: Timestamp, rule: WindowRule) -> u32 {
+    pub(crate) fn record(
+        &mut self,
+        at: Timestamp,
+        weight: u32,
+        now: Timestamp,
+        rule: WindowRule,
+    ) -> u32 {
         if self.newest() > Some(now) {
             for time in &mut self.times {
                 *time = (*time).min(now);
@@ -64,7 +70,11 @@ impl Window {
             .iter()
             .rposition(|time| *time <= at)
             .map_or(0, |before| before + 1);
-        self.times.insert(place, at);
+        let copies = usize::try_from(weight)
+            .unwrap_or(usize::MAX)
+            .min(rule.keep());
+        self.times
+            .splice(place..place, std::iter::repeat_n(at, copies));
         self.trim(rule);
         self.count()
     }
@@ -122,7 +132,7 @@ mod tests {
         let mut window = Window::default();
         let last = times
             .iter()
-            .map(|time| window.record(at(*time), now, rule))
+            .map(|time| window.record(at(*time), 1, now, rule))
             .last();
         assert_eq!(last, Some(expected));
     }
@@ -153,16 +163,16 @@ mod tests {
     #[test]
     fn an_attempt_in_the_future_is_taken_as_now_and_pushes_nothing_out() {
         let mut window = Window::default();
-        window.record(at(100), at(100), rule(600, 5));
-        assert_eq!(window.record(at(99_999), at(200), rule(600, 5)), 2);
+        window.record(at(100), 1, at(100), rule(600, 5));
+        assert_eq!(window.record(at(99_999), 1, at(200), rule(600, 5)), 2);
         assert_eq!(window.times(), [at(100), at(200)]);
     }
 
     #[test]
     fn attempts_before_the_clock_was_set_back_count_as_now() {
         let mut window = Window::default();
-        window.record(at(1000), at(1000), rule(30, 5));
-        assert_eq!(window.record(at(950), at(950), rule(30, 5)), 2);
+        window.record(at(1000), 1, at(1000), rule(30, 5));
+        assert_eq!(window.record(at(950), 1, at(950), rule(30, 5)), 2);
         assert_eq!(window.times(), [at(950), at(950)]);
     }
 
@@ -176,7 +186,7 @@ mod tests {
     #[test]
     fn a_restored_window_serves_lines_that_arrive_late() {
         let mut window = Window::restore(vec![at(10)], rule(600, 5), at(1200));
-        assert_eq!(window.record(at(605), at(1200), rule(600, 5)), 2);
+        assert_eq!(window.record(at(605), 1, at(1200), rule(600, 5)), 2);
         assert_eq!(
             Window::restore(vec![at(9)], rule(600, 5), at(1210)).count(),
             0
@@ -186,20 +196,20 @@ mod tests {
     proptest! {
         #[test]
         fn the_count_is_that_of_a_naive_scan(
-            times in prop::collection::vec(0_i64..200, 1..60),
+            attempts in prop::collection::vec((0_i64..200, 1_u32..5), 1..60),
             findtime in 0_u64..80,
             maxretry in 1_u32..12,
         ) {
             let rule = rule(findtime, maxretry);
             let mut window = Window::default();
             let mut all: Vec<i64> = Vec::new();
-            for time in times {
-                all.push(time);
+            for (time, weight) in attempts {
+                all.extend((0..weight).map(|_| time));
                 let newest = *all.iter().max().unwrap();
                 let begin = newest - i64::try_from(findtime).unwrap();
                 let naive = all.iter().filter(|at| **at >= begin).count();
                 let expected = u32::try_from(naive).unwrap().min(maxretry);
-                prop_assert_eq!(window.record(at(time), at(200), rule), expected);
+                prop_assert_eq!(window.record(at(time), weight, at(200), rule), expected);
             }
         }
     }

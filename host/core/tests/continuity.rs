@@ -9,7 +9,9 @@ mod fixture;
 use std::num::NonZeroU32;
 
 use fixture::{addrs, at, failures, id, ignore, jail, policy, shown};
-use stockade_core::{Attempts, Ban, Decider, Effect, Event, JailPolicy, Limits, Timestamp};
+use stockade_core::{
+    Attempts, Ban, Decider, EarlierBans, Effect, Event, JailPolicy, Limits, Timestamp,
+};
 
 fn decider(policies: &[JailPolicy]) -> Decider {
     let mut decider = Decider::new(Limits::default());
@@ -44,6 +46,17 @@ fn attempts(name: &str, who: &str, secs: &[i64]) -> Attempts {
         jail: jail(name),
         id: id(who),
         times,
+    }
+}
+
+/// A ban of an hour that began at 0 and is over.
+fn earlier(name: &str, who: &str, bancount: u32) -> EarlierBans {
+    EarlierBans {
+        jail: jail(name),
+        id: id(who),
+        bancount,
+        at: at(0),
+        relevant_until: at(3 * 3600),
     }
 }
 
@@ -201,11 +214,14 @@ fn after_a_restart_only_bans_that_still_hold_come_back() {
 fn earlier_bans_are_remembered_over_a_restart() {
     let mut decider = decider(&[policy("sshd")]);
     let over = stored_ban("sshd", "192.0.2.1", Some(50));
-    let prior = vec![
-        (jail("sshd"), id("192.0.2.2"), 7),
-        (jail("gone"), id("192.0.2.2"), 9),
+    let earlier = vec![
+        earlier("sshd", "192.0.2.2", 7),
+        earlier("gone", "192.0.2.2", 9),
     ];
-    assert_eq!(decider.restore(vec![over], vec![], prior, at(100)).len(), 1);
+    assert_eq!(
+        decider.restore(vec![over], vec![], earlier, at(100)).len(),
+        1
+    );
     let event = Event::Ban {
         jail: jail("sshd"),
         ids: vec![id("192.0.2.1"), id("192.0.2.2")],

@@ -1,5 +1,6 @@
-//! The only place that reads a clock.
+//! The only place that reads a clock, and the only one that asks for chance.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use stockade_core::Timestamp;
@@ -16,6 +17,12 @@ pub(crate) fn now() -> Timestamp {
 )]
 pub(crate) fn instant() -> Instant {
     Instant::now()
+}
+
+/// A number that nobody outside can guess: the keys of the standard library's hash maps are drawn from
+/// the system's random numbers.
+pub(crate) fn chance() -> u64 {
+    RandomState::new().hash_one("stockade")
 }
 
 /// How long from `now` until `at`; zero where it has passed.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
-use stockade_core::{Ban, Effect, FailureId, Timestamp, UnbanReason};
+use stockade_core::{Ban, BanTime, Effect, FailureId, TimeWords, Timestamp, UnbanReason};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
@@ -104,6 +104,20 @@ pub(crate) fn banned(ban: &Ban) {
     tracing::info!(target: NOTICE, "[{}] Ban {}", ban.jail, Shown(&ban.id));
 }
 
+/// Says, after [`banned`], that a ban lasts otherwise than a first one, as fail2ban does.
+pub(crate) fn increased(ban: &Ban) {
+    let (jail, id, count) = (&ban.jail, Shown(&ban.id), ban.bancount);
+    match (ban.length(), ban.until) {
+        (BanTime::For(length), Some(until)) => {
+            let (length, until) = (TimeWords(length), Local(until));
+            tracing::info!(target: NOTICE, "[{jail}] Increase Ban {id} ({count} # {length} -> {until})");
+        }
+        _ => {
+            tracing::info!(target: NOTICE, "[{jail}] Increase Ban {id} ({count} # permanent -> infinite)");
+        }
+    }
+}
+
 /// Says that a ban of an earlier run is in force again.
 pub(crate) fn restored(ban: &Ban) {
     tracing::info!(target: NOTICE, "[{}] Restore Ban {}", ban.jail, Shown(&ban.id));
@@ -118,8 +132,18 @@ pub(crate) fn unbanned(ban: &Ban, reason: UnbanReason) {
 /// Says what was decided where nothing has to be carried out.
 pub(crate) fn effect(effect: &Effect) {
     match effect {
-        Effect::Found { jail, id, at, .. } => {
+        Effect::Found {
+            jail,
+            id,
+            at,
+            weight,
+            bancount,
+            ..
+        } => {
             tracing::info!(target: FILTER, "[{jail}] Found {} - {}", Shown(id), Local(*at));
+            if *weight > 1 {
+                tracing::info!(target: FILTER, "[{jail}] Found {}, bad - {}, {bancount} # -> {weight}", Shown(id), Local(*at));
+            }
         }
         Effect::TooOld { jail, count } => {
             tracing::debug!(target: FILTER, "[{jail}] {count} failures are older than findtime");

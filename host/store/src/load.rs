@@ -1,13 +1,13 @@
 //! What the daemon reads at its start.
 
 use rusqlite::Row;
-use stockade_core::{Attempts, Ban, Checkpoint, FailureId, JailName, SourceName};
+use stockade_core::{Attempts, Ban, Checkpoint, EarlierBans, SourceName};
 
 use crate::row::{self, Unreadable};
 use crate::{Store, StoreError, UnreadableRow};
 
-/// Ids whose number of earlier bans is loaded, the latest first. A flood of addresses can fill
-/// history with millions; these cost some 10 MB. [`Store::ban_count`] finds the others.
+/// Ids whose number of earlier bans is loaded, those first that are remembered longest. A flood of
+/// addresses can fill history with millions; these cost some 10 MB. The others begin anew.
 pub const PRIOR_MAX: usize = 100_000;
 
 /// Rows that are described; beyond, somebody has edited more than a log should repeat.
@@ -18,8 +18,11 @@ const BANS: &str = "SELECT jail, kind, id, at, until, failures, bancount FROM ba
 const ATTEMPTS: &str = "SELECT jail, kind, id, times FROM attempts";
 const CHECKPOINTS: &str = "SELECT source, kind, path, device, inode, position, print_len, \
     print_hash, cursor FROM checkpoints";
-const PRIOR: &str = "SELECT jail, kind, id, max(max(bancount), count(*)) FROM bans \
-    GROUP BY jail, kind, id ORDER BY max(at) DESC LIMIT ?1";
+/// Of each id the last ban: with one `max`, the other columns are of its row (SQLite, "Bare columns
+/// in an aggregate query"). A ban that was replaced goes on in a row of its own.
+const PRIOR: &str = "SELECT jail, kind, id, max(at), until, failures, bancount FROM bans \
+    WHERE reason IS NOT 4 GROUP BY jail, kind, id \
+    ORDER BY relevant_until IS NOT NULL, relevant_until DESC LIMIT ?1";
 
 /// Everything that is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +33,9 @@ pub struct Stored {
     pub attempts: Vec<Attempts>,
     /// How far each source was read.
     pub checkpoints: Vec<(SourceName, Checkpoint)>,
-    /// How many bans an id has had in a jail, running ones included, at most [`PRIOR_MAX`] of them.
-    pub prior: Vec<(JailName, FailureId, u32)>,
+    /// The last ban that an id has had in a jail, running ones included, of at most [`PRIOR_MAX`]
+    /// ids. A number of 0 is one that an operator made forgotten.
+    pub earlier: Vec<EarlierBans>,
     /// Rows that were left out, the first 100. To be reported loudly: each may be a lost ban.
     pub unreadable: Vec<UnreadableRow>,
 }
@@ -61,16 +65,13 @@ impl Store {
         })?;
         // Whatever is unreadable in a running ban was reported above, and in one that is over does
         // not matter.
-        let prior = self.rows("bans", PRIOR, Some(PRIOR_MAX), &mut Vec::new(), |row| {
-            let (jail, id) = row::who(row, 0)?;
-            Ok((jail, id, row::small(row, 3, "bancount")?))
-        })?;
+        let prior = self.rows("bans", PRIOR, Some(PRIOR_MAX), &mut Vec::new(), row::ban)?;
         snapshot.finish()?;
         Ok(Stored {
             bans,
             attempts,
             checkpoints,
-            prior,
+            earlier: prior.into_iter().map(EarlierBans::from).collect(),
             unreadable,
         })
     }

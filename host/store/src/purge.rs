@@ -18,10 +18,10 @@ pub const CHECKPOINT_AGE_MIN: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// Pages of 4 KiB given back to the file system by one call, for the reason of [`PURGE_ROWS_MAX`].
 const FREE_PAGES_MAX: u32 = 4_000;
 
-/// `coalesce` as in the index. A ban that ran out counts as over even if nobody said so: its jail
-/// may be gone.
+/// A ban that ran out counts as over even if nobody said so: its jail may be gone. The condition is
+/// that of the index.
 const BANS: &str = "DELETE FROM bans WHERE (jail, kind, id, at) IN (SELECT jail, kind, id, at \
-    FROM bans WHERE coalesce(ended, until) < ?1 AND coalesce(ended, until) IS NOT NULL LIMIT ?2)";
+    FROM bans WHERE relevant_until < ?1 AND relevant_until IS NOT NULL LIMIT ?2)";
 const ATTEMPTS: &str = "DELETE FROM attempts WHERE (jail, kind, id) IN \
     (SELECT jail, kind, id FROM attempts WHERE newest < ?1 LIMIT ?2)";
 const SETTLE: &str = "UPDATE checkpoints SET settled = ?1 WHERE settled IS NULL";
@@ -31,7 +31,7 @@ const CHECKPOINTS: &str = "DELETE FROM checkpoints WHERE source IN \
 /// What a purge deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Bans that were over.
+    /// Bans that were over and said nothing any more.
     pub bans: usize,
     /// Ids whose attempts were too old.
     pub attempts: usize,
@@ -42,8 +42,8 @@ pub struct Purged {
 }
 
 impl Store {
-    /// Forgets bans that were over, and attempts that were made, more than `age` before `now`, and
-    /// checkpoints that have not moved for `age` or [`CHECKPOINT_AGE_MIN`], whichever is longer. Running
+    /// Forgets bans that were over and said nothing any more ([`stockade_core::Ban::relevant_until`]),
+    /// and attempts that were made, more than `age` before `now`, and checkpoints that have not moved for `age` or [`CHECKPOINT_AGE_MIN`], whichever is longer. Running
     /// bans stay. The file shrinks.
     ///
     /// `age` must not be shorter than the longest findtime, or attempts that still count are lost.

@@ -28,9 +28,10 @@ impl Schema {
 /// take back a ban that was already announced, and with it lines that were already counted.
 pub(crate) const BANS: Schema = Schema {
     application_id: 0x5354_4b42, // "STKB"
-    steps: &[BANS_1],
+    steps: &[BANS_1, BANS_2],
     probes: &[
-        "SELECT jail, kind, id, at, until, failures, bancount, ended, reason FROM bans",
+        "SELECT jail, kind, id, at, until, failures, bancount, ended, reason, relevant_until \
+         FROM bans",
         "SELECT jail, kind, id, times, newest FROM attempts",
         "SELECT source, kind, path, device, inode, position, print_len, print_hash, cursor, \
          settled FROM checkpoints",
@@ -80,6 +81,20 @@ CREATE TABLE checkpoints (
     cursor     TEXT,
     settled    INTEGER
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Bans are kept for as long as they make the next one longer. `relevant_until` is
+/// `Ban::relevant_until` of the core, and not before the ban was over; NULL for one that never ends
+/// and was not lifted. The cast holds for times that no clock shows, whose sum is no integer. A
+/// `bancount` of 0 says that an operator has lifted that ban or a later one of its id, and that it
+/// counts no more.
+const BANS_2: &str = "
+ALTER TABLE bans ADD COLUMN relevant_until INTEGER GENERATED ALWAYS AS (
+    CASE WHEN until IS NULL THEN ended
+    ELSE CAST(max(coalesce(ended, until), until + 2 * (until - at)) AS INTEGER) END
+) VIRTUAL;
+DROP INDEX bans_over;
+CREATE INDEX bans_relevant ON bans (relevant_until) WHERE relevant_until IS NOT NULL;
 ";
 
 /// Key-values of plugins.

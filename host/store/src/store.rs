@@ -27,14 +27,14 @@ const BAN: &str = "INSERT INTO bans (jail, kind, id, at, until, failures, bancou
     failures = excluded.failures, bancount = excluded.bancount, ended = NULL, reason = NULL";
 const UNBAN: &str = "UPDATE bans SET ended = ?4, reason = ?5 \
     WHERE jail = ?1 AND kind = ?2 AND id = ?3 AND ended IS NULL";
+/// What an operator lifts makes no later ban longer, nor does what was before.
+const PARDON: &str = "UPDATE bans SET bancount = 0 WHERE jail = ?1 AND kind = ?2 AND id = ?3";
 const REMEMBER: &str = "INSERT INTO attempts (jail, kind, id, times, newest) \
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (jail, kind, id) \
     DO UPDATE SET times = excluded.times, newest = excluded.newest";
 const FORGET: &str = "DELETE FROM attempts WHERE jail = ?1 AND kind = ?2 AND id = ?3";
 const CHECKPOINT: &str = "INSERT OR REPLACE INTO checkpoints (source, kind, path, device, inode, \
     position, print_len, print_hash, cursor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-const BAN_COUNT: &str = "SELECT max(coalesce(max(bancount), 0), count(*)) FROM bans \
-    WHERE jail = ?1 AND kind = ?2 AND id = ?3";
 
 /// The beginning or the end of a ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,21 +184,6 @@ impl Store {
         result.map_err(|e| self.failed("store bans", e))
     }
 
-    /// The how-manieth the latest known ban of `id` in `jail` was: 0 where history knows none.
-    ///
-    /// # Errors
-    /// As for [`Store::load`].
-    pub fn ban_count(&self, jail: &JailName, id: &FailureId) -> Result<u32, StoreError> {
-        let key = IdKey::of(id);
-        let count = self.connection.prepare_cached(BAN_COUNT).and_then(|mut s| {
-            s.query_one(params![jail.as_str(), key.kind, key.text], |row| {
-                row.get::<_, i64>(0)
-            })
-        });
-        let count = count.map_err(|e| self.failed("count bans", e))?;
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
-    }
-
     /// Sorts an error, and remembers damage.
     pub(crate) fn failed(&self, act: &'static str, source: rusqlite::Error) -> StoreError {
         let error = StoreError::of(act, &self.path, source);
@@ -272,6 +257,13 @@ fn write_change(transaction: &Transaction<'_>, change: &BanChange) -> rusqlite::
                 at.as_micros(),
                 row::reason_code(*reason)
             ])?;
+            if *reason == UnbanReason::Manual {
+                transaction.prepare_cached(PARDON)?.execute(params![
+                    jail.as_str(),
+                    key.kind,
+                    key.text
+                ])?;
+            }
         }
     }
     Ok(())
@@ -334,5 +326,26 @@ mod tests {
         limit(&store, u32::MAX - 1);
         store.commit(&batch(10..5_000)).unwrap();
         assert_eq!(store.load().unwrap().bans.len(), 5_000);
+    }
+
+    #[test]
+    fn a_database_of_the_first_version_keeps_its_bans_and_learns_to_count_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let first = schema::Schema {
+            steps: schema::BANS.steps.get(..1).unwrap(),
+            probes: &[],
+            ..schema::BANS
+        };
+        let (connection, _) = open::open(&path, &first, Check::Quick, Timestamp::EPOCH).unwrap();
+        let row = "INSERT INTO bans VALUES ('sshd', 0, '192.0.2.1', 1000000, 9000000, 5, 3, 9000000, 0)";
+        connection.execute(row, ()).unwrap();
+        drop(connection);
+        let (store, _) = Store::open(&path, Timestamp::EPOCH).unwrap();
+        let earlier = store.load().unwrap().earlier;
+        assert_eq!(earlier.first().map(|earlier| earlier.bancount), Some(3));
+        let ends = "SELECT relevant_until FROM bans";
+        let until: i64 = store.connection.query_one(ends, (), |row| row.get(0)).unwrap();
+        assert_eq!(until, 25_000_000);
     }
 }

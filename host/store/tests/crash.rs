@@ -95,7 +95,7 @@ fn check_whole(stored: &Stored, last: u64) {
     expected.sort_by_key(|a| a.id.clone());
     assert_eq!(found, expected);
     assert_eq!(stored.checkpoints, vec![(source(), checkpoint(last))]);
-    assert_eq!(stored.prior.len() as u64, last * BANS);
+    assert_eq!(stored.earlier.len() as u64, last * BANS);
     assert!(stored.unreadable.is_empty());
 }
 

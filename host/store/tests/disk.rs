@@ -209,7 +209,7 @@ fn a_database_of_a_newer_stockade_is_refused_and_left_alone() {
     assert_eq!(
         error.to_string(),
         format!(
-            "'{}' has schema version 99, this stockade knows up to 1; run the newer stockade, or \
+            "'{}' has schema version 99, this stockade knows up to 2; run the newer stockade, or \
              move the file away to begin anew",
             path.display()
         )

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use stockade_core::{
-    Attempts, Ban, Checkpoint, FailureId, FileCheckpoint, Fingerprint, IpNet, JailName, SourceName,
-    Timestamp,
+    Attempts, Ban, Checkpoint, EarlierBans, FailureId, FileCheckpoint, Fingerprint, IpNet,
+    JailName, SourceName, Timestamp,
 };
 use stockade_store::{Batch, Store};
 
@@ -131,10 +131,8 @@ proptest! {
         prop_assert_eq!(&stored.attempts, &batch.attempts);
         prop_assert_eq!(&stored.checkpoints, &batch.checkpoints);
         prop_assert_eq!(&stored.unreadable, &vec![]);
-        prop_assert_eq!(stored.prior.len(), bans.len());
-        for ban in &bans {
-            let expected = ban.bancount.max(1);
-            prop_assert_eq!(store.ban_count(&ban.jail, &ban.id).unwrap(), expected);
-        }
+        stored.earlier.sort_by_key(|e| (e.jail.clone(), e.id.clone()));
+        let expected: Vec<_> = bans.iter().cloned().map(EarlierBans::from).collect();
+        prop_assert_eq!(&stored.earlier, &expected);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use stockade_core::{
-    Attempts, Ban, Checkpoint, FailureId, JailName, SourceName, Timestamp, UnbanReason,
+    Attempts, Ban, Checkpoint, EarlierBans, FailureId, JailName, SourceName, Timestamp, UnbanReason,
 };
 use stockade_store::{Batch, CHECKPOINT_AGE_MIN, Opened, PURGE_ROWS_MAX, Store, StoreError};
 
@@ -78,36 +78,91 @@ fn a_longer_end_of_the_same_ban_is_not_another_ban() {
     let stored = store.load().unwrap();
     assert_eq!(stored.bans, vec![ban("192.0.2.1", 10, Some(90))]);
     assert_eq!(
-        stored.prior,
-        vec![(jail("sshd"), FailureId::parse("192.0.2.1"), 1)]
+        stored.earlier,
+        vec![EarlierBans::from(ban("192.0.2.1", 10, Some(90)))]
     );
 }
 
+/// The number of the last ban of each id that is remembered.
+fn counts(store: &Store) -> Vec<(String, u32)> {
+    let earlier = store.load().unwrap().earlier;
+    let mut counts: Vec<_> = earlier
+        .iter()
+        .map(|earlier| (format!("{} {}", earlier.jail, earlier.id), earlier.bancount))
+        .collect();
+    counts.sort();
+    counts
+}
+
 #[test]
-fn bans_are_counted_per_jail_and_id_over_restarts() {
+fn the_number_of_the_last_ban_of_an_id_in_a_jail_is_known_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
-    let id = FailureId::parse("192.0.2.1");
-    for n in 0..3 {
+    for n in 1..=3 {
         let mut store = open(&path);
         let mut batch = Batch::default();
-        batch.ban(ban("192.0.2.1", n * 100, Some(n * 100 + 10)));
-        unban(&mut batch, "192.0.2.1", n * 100 + 10);
+        let from = i64::from(n) * 100;
+        batch.ban(Ban {
+            bancount: n,
+            ..ban("192.0.2.1", from, Some(from + 10))
+        });
+        let id = FailureId::parse("192.0.2.1");
+        batch.unban(jail("sshd"), id, UnbanReason::Expired, at(from + 10));
         store.commit(&batch).unwrap();
     }
     let mut store = open(&path);
-    assert_eq!(store.ban_count(&jail("sshd"), &id).unwrap(), 3);
-    assert_eq!(store.ban_count(&jail("nginx"), &id).unwrap(), 0);
-    let text = FailureId::Text("192.0.2.1".into());
-    assert_eq!(store.ban_count(&jail("sshd"), &text).unwrap(), 0);
-    // What the decision counted stands where older bans are already forgotten.
-    let ninth = Ban {
-        bancount: 9,
-        ..ban("192.0.2.1", 900, None)
-    };
-    commit_bans(&mut store, [ninth]);
-    assert_eq!(store.ban_count(&jail("sshd"), &id).unwrap(), 9);
-    assert_eq!(store.load().unwrap().prior, vec![(jail("sshd"), id, 9)]);
+    assert_eq!(counts(&store), [("sshd 192.0.2.1".to_owned(), 3)]);
+    commit_bans(
+        &mut store,
+        [Ban {
+            jail: jail("web"),
+            ..ban("192.0.2.1", 5, None)
+        }],
+    );
+    let expected = [
+        ("sshd 192.0.2.1".to_owned(), 3),
+        ("web 192.0.2.1".into(), 1),
+    ];
+    assert_eq!(counts(&store), expected);
+}
+
+#[test]
+fn an_unban_by_an_operator_makes_earlier_bans_count_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder.path().join("db"));
+    let mut batch = Batch::default();
+    batch.ban(Ban {
+        bancount: 4,
+        ..ban("192.0.2.1", 0, Some(1000))
+    });
+    let id = FailureId::parse("192.0.2.1");
+    batch.unban(jail("sshd"), id, UnbanReason::Expired, at(1000));
+    batch.ban(Ban {
+        bancount: 5,
+        ..ban("192.0.2.1", 2000, Some(2010))
+    });
+    unban(&mut batch, "192.0.2.1", 2005);
+    store.commit(&batch).unwrap();
+    assert_eq!(counts(&store), [("sshd 192.0.2.1".to_owned(), 0)]);
+    // Also when the lifted one is forgotten, and the one before it is not.
+    store.purge(at(2500), Duration::ZERO).unwrap();
+    assert_eq!(counts(&store), [("sshd 192.0.2.1".to_owned(), 0)]);
+    commit_bans(&mut store, [ban("192.0.2.1", 3000, Some(3010))]);
+    assert_eq!(counts(&store), [("sshd 192.0.2.1".to_owned(), 1)]);
+}
+
+#[test]
+fn a_ban_is_kept_for_as_long_as_it_makes_the_next_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder.path().join("db"));
+    let ban = ban("192.0.2.1", 1000, Some(1600));
+    let relevant_until = ban.relevant_until();
+    assert_eq!(relevant_until, at(1000 + 3 * 600));
+    commit_bans(&mut store, [ban]);
+    let last = relevant_until.saturating_add(DAY);
+    assert_eq!(store.purge(last, DAY).unwrap().bans, 0);
+    let after = last.saturating_add(Duration::from_micros(1));
+    assert_eq!(store.purge(after, DAY).unwrap().bans, 1);
 }
 
 #[test]
@@ -123,7 +178,8 @@ fn a_ban_that_follows_another_without_an_unban_ends_it() {
     );
     let stored = store.load().unwrap();
     assert_eq!(stored.bans, vec![ban("192.0.2.1", 30, Some(40))]);
-    assert_eq!(stored.prior[0].2, 2);
+    let last = EarlierBans::from(ban("192.0.2.1", 30, Some(40)));
+    assert_eq!(stored.earlier, vec![last]);
 }
 
 #[test]
@@ -193,7 +249,8 @@ fn purge_forgets_what_is_over_and_keeps_what_runs() {
     let left: Vec<String> = stored.bans.iter().map(|b| b.id.to_string()).collect();
     assert_eq!(left, ["192.0.2.1", "192.0.2.4"]);
     assert_eq!(stored.attempts, vec![attempts("192.0.2.9", 90_000)]);
-    assert_eq!(stored.prior.len(), 2);
+    // Those of 3 hours' relevance and more.
+    assert_eq!(stored.earlier.len(), 2);
 }
 
 #[test]

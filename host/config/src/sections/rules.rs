@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use stockade_core::{BanTime, IpNet};
+use stockade_core::{BanTime, BanTimePolicy, IpNet, TimeWords};
 
 use crate::diagnostic::quoted;
 use crate::network::{IgnoreEntry, Protocol, parse_ignore};
 use crate::reading::{self, Found, Keys, Reading};
+use crate::sections::increment::IncrementRules;
 use crate::settings::{BlockType, JailRules, LogBackend, LogZone, UseDns};
 use crate::source::Located;
 use crate::tree::{Node, Value};
@@ -28,8 +29,8 @@ const TIME_MIN: Duration = Duration::from_secs(1);
 /// A failure of a year ago says nothing about today.
 const FINDTIME_MAX: Duration = Duration::from_secs(52 * 7 * 24 * 60 * 60);
 
-/// A century; the firewall can hold no longer timeouts, and -1 says "for ever".
-const BANTIME_MAX: Duration = Duration::from_secs(100 * 52 * 7 * 24 * 60 * 60);
+/// A century; -1 says "for ever".
+const BANTIME_MAX: Duration = BanTimePolicy::LONGEST;
 
 /// The shortest prefix: registries give a /32 to a provider, so a shorter one would ban many.
 const IPV6_PREFIX_MIN: u8 = 32;
@@ -46,6 +47,7 @@ pub(crate) struct Rules {
     pub(crate) rules: JailRules,
     /// `None`: as many as `maxretry`.
     maxmatches: Option<u32>,
+    increment: IncrementRules,
     /// `None`: what fits the ports. Empty: all.
     pub(crate) protocol: Option<Vec<Protocol>>,
     /// Where `actions` names plugins, to be checked against those that are defined.
@@ -62,6 +64,7 @@ impl Rules {
             maxretry,
             findtime: ten_minutes,
             bantime: BanTime::For(ten_minutes),
+            bantime_increment: None,
             maxmatches: maxretry.get(),
             ignoreip: loopback
                 .iter()
@@ -80,6 +83,7 @@ impl Rules {
         Self {
             rules,
             maxmatches: None,
+            increment: IncrementRules::default(),
             protocol: None,
             actions: Vec::new(),
         }
@@ -93,6 +97,11 @@ impl Rules {
             reading::number(reading, found, 0..=MAXMATCHES_MAX)
         });
         let maxmatches = maxmatches.or(self.maxmatches);
+        let increment = keys
+            .get("bantime_increment", |reading, found| {
+                self.increment.read(reading, found)
+            })
+            .unwrap_or_else(|| self.increment.clone());
         let actions = keys
             .get("actions", actions)
             .unwrap_or_else(|| self.actions.clone());
@@ -108,6 +117,7 @@ impl Rules {
                     reading::bantime(reading, found, TIME_MIN..=BANTIME_MAX)
                 })
                 .unwrap_or(from.bantime),
+            bantime_increment: increment.chosen(),
             maxmatches: maxmatches.unwrap_or(maxretry.get()),
             ignoreip: keys
                 .get("ignoreip", ignoreip)
@@ -134,12 +144,32 @@ impl Rules {
         let protocol = keys
             .get("protocol", protocol)
             .or_else(|| self.protocol.clone());
+        warn_of_short_maxtime(keys.reading, &rules, &increment);
         Self {
             rules,
             maxmatches,
+            increment,
             protocol,
             actions,
         }
+    }
+}
+
+/// A `maxtime` below `bantime` makes who comes again be banned for less than who comes first.
+fn warn_of_short_maxtime(reading: &mut Reading, rules: &JailRules, increment: &IncrementRules) {
+    let maxtime = rules
+        .bantime_increment
+        .as_ref()
+        .and_then(|growing| growing.maxtime);
+    if let (Some(maxtime), Some(at)) = (maxtime, increment.maxtime_at)
+        && let BanTime::For(bantime) = rules.bantime
+        && maxtime < bantime
+    {
+        let message = format!(
+            "'maxtime' is shorter than 'bantime', which is {}: further bans are shorter than the first",
+            TimeWords(bantime)
+        );
+        reading.warn(at, message, None);
     }
 }
 

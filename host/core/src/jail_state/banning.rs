@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{JailState, Turn, ends_later, unban};
-use crate::{Ban, Effect, FailureId, UnbanReason};
+use crate::{Ban, Effect, FailureId, Timestamp, UnbanReason};
 
 /// A full jail is told this often.
 const TELL_FULL_AGAIN: Duration = Duration::from_secs(60);
@@ -24,20 +24,35 @@ impl JailState {
             return;
         }
         let matches = self.tracked.remove(id).unwrap_or_default().into_lines();
-        let bancount = self.prior.count(id).saturating_add(1);
-        self.prior.raise(id, bancount, turn.limits.prior_bans_max);
         self.totals.banned += 1;
-        let until = self.policy.bantime.length(bancount).end(turn.now);
+        let earlier = self.earlier_bans(id, turn);
+        let until = self.end_of_ban(earlier, turn);
         let ban = Ban {
             jail,
             id: id.clone(),
             at: turn.now,
             until,
             failures,
-            bancount,
+            bancount: earlier.saturating_add(1),
         };
+        turn.prior.note(&ban, turn.limits.prior_bans_max);
         self.bans.insert(ban.clone());
         turn.effects.push(Effect::Ban { ban, matches });
+    }
+
+    /// How many bans of `id` count for the length of the next.
+    fn earlier_bans(&self, id: &FailureId, turn: &Turn<'_>) -> u32 {
+        if self.policy.bantime.counts_all_jails() {
+            turn.prior.count_in_all(id)
+        } else {
+            turn.prior.count(&self.policy.name, id)
+        }
+    }
+
+    /// When a ban ends that begins now after `earlier` ones.
+    fn end_of_ban(&self, earlier: u32, turn: &mut Turn<'_>) -> Option<Timestamp> {
+        let length = self.policy.bantime.length(earlier, || turn.chance.next());
+        length.end(turn.now)
     }
 
     /// Lifts the ban that ends soonest if there are as many as there may be. False where none ends.
@@ -58,8 +73,12 @@ impl JailState {
             turn.effects.push(Effect::Refused { jail, id, reason });
             return;
         }
-        let bancount = self.prior.count(&id).saturating_add(1);
-        let until = self.policy.bantime.length(bancount).end(turn.now);
+        // A ban that lasts longer stays the same ban.
+        let earlier = match self.bans.get(&id) {
+            Some(ban) => ban.bancount.saturating_sub(1),
+            None => self.earlier_bans(&id, turn),
+        };
+        let until = self.end_of_ban(earlier, turn);
         let mut covering = self.bans.get(&id).into_iter().chain(self.bans.wider(&id));
         if let Some(ban) = covering.find(|ban| !ends_later(until, ban.until)) {
             turn.effects.push(Effect::AlreadyBanned {
@@ -75,6 +94,7 @@ impl JailState {
                     until,
                     ..ban.clone()
                 };
+                turn.prior.note(&ban, turn.limits.prior_bans_max);
                 self.bans.insert(ban.clone());
                 turn.effects.push(Effect::Prolong { ban });
             }
@@ -82,8 +102,8 @@ impl JailState {
         }
     }
 
-    /// Lifts the ban of `id`, of the network it was counted by, and of everything inside it. False
-    /// where there was none.
+    /// Lifts the ban of `id`, of the network it was counted by, and of everything inside it, and
+    /// forgets the earlier bans of whom it lifts. False where there was none.
     pub(crate) fn unban(&mut self, id: &FailureId, turn: &mut Turn<'_>) -> bool {
         let mut lifted: Vec<Ban> = match id {
             FailureId::Subnet(net) => {
@@ -94,6 +114,7 @@ impl JailState {
         };
         lifted.extend(self.network_of(id).and_then(|net| self.bans.remove(&net)));
         let found = !lifted.is_empty();
+        pardon(&lifted, turn);
         turn.effects.extend(
             lifted
                 .into_iter()
@@ -105,7 +126,18 @@ impl JailState {
     /// Lifts every ban.
     pub(crate) fn unban_all(&mut self, reason: UnbanReason, turn: &mut Turn<'_>) {
         let lifted = self.bans.take_if(|_| true);
+        if reason == UnbanReason::Manual {
+            pardon(&lifted, turn);
+        }
         turn.effects
             .extend(lifted.into_iter().map(|ban| unban(ban, reason)));
+    }
+}
+
+/// Who is unbanned by an operator was banned by mistake, or has promised to behave: the next ban is a
+/// first one again. So it is with fail2ban.
+fn pardon(lifted: &[Ban], turn: &mut Turn<'_>) {
+    for ban in lifted {
+        turn.prior.pardon(&ban.jail, &ban.id);
     }
 }

@@ -3,8 +3,9 @@
 use super::{JailState, Turn};
 use crate::ban_table::Sighting;
 use crate::policy::is_too_broad;
+use crate::prior::Prior;
 use crate::tracked::{Attempt, Counting};
-use crate::{Effect, Failure, FailureId, Failures, IgnoreSet, Timestamp};
+use crate::{BanTimeIncrement, Effect, Failure, FailureId, Failures, IgnoreSet, Timestamp};
 
 /// What one batch tells only once.
 #[derive(Debug, Default)]
@@ -73,7 +74,15 @@ impl JailState {
             limits: turn.limits,
             now: turn.now,
         };
-        let count = self.tracked.record(&Attempt { id, at, line }, &how);
+        let bad = turn.prior.get(&self.policy.name, id);
+        let weight = self.weight(bad, at);
+        let attempt = Attempt {
+            id,
+            at,
+            weight,
+            line,
+        };
+        let count = self.tracked.record(&attempt, &how);
         if self.sweep_at.is_none() {
             self.sweep_at = Some(turn.now.saturating_add(self.sweep_every()));
         }
@@ -84,9 +93,22 @@ impl JailState {
             id: failure.id.clone(),
             at,
             count,
+            weight,
+            bancount: bad.map_or(0, |prior| prior.bancount),
         });
         if count >= self.policy.maxretry.get() {
             self.ban(id, count, turn);
+        }
+    }
+
+    /// As how many attempts a failure counts. One from before the last ban was on its way when that
+    /// was made, and counts like any other.
+    fn weight(&self, bad: Option<Prior>, at: Timestamp) -> u32 {
+        match bad {
+            Some(prior) if self.policy.bantime.increment.is_some() && at > prior.at => {
+                BanTimeIncrement::weight(prior.bancount, self.policy.maxretry.get())
+            }
+            _ => 1,
         }
     }
 

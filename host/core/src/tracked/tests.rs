@@ -34,6 +34,7 @@ fn record(tracked: &mut TrackedIds, name: &str, secs: i64, max: usize) {
     let attempt = Attempt {
         id: &id(name),
         at: at(secs),
+        weight: 1,
         line: b"12345",
     };
     assert!(tracked.record(&attempt, &how) > 0);

@@ -7,6 +7,7 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 mod operators;
+mod repeated;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -335,21 +336,6 @@ fn bans_run_out_by_the_timer() {
         &["unban 192.0.2.1 Expired"],
     );
     assert_eq!(decider.next_wakeup(), None);
-}
-
-#[test]
-fn each_ban_of_an_id_is_counted() {
-    let mut decider = decider(policy("sshd"));
-    for expected in 1..=3 {
-        let effects = decider.handle(ban(&["192.0.2.1"]), at(0));
-        assert!(matches!(&effects[..], [Effect::Ban { ban, .. }] if ban.bancount == expected));
-        check(
-            &mut decider,
-            unban(&["192.0.2.1"]),
-            0,
-            &["unban 192.0.2.1 Manual"],
-        );
-    }
 }
 
 #[test]

@@ -16,8 +16,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use stockade_core::{
-    Attempts, Ban, BanTime, Decider, Effect, Event, Failure, FailureId, Failures, IgnoreSet,
-    JailName, JailPolicy, Limits, Span, Timestamp, UnbanReason,
+    Attempts, Ban, BanFormula, BanTime, BanTimeIncrement, Decider, EarlierBans, Effect, Event,
+    Factor, Failure, FailureId, Failures, Growth, IgnoreSet, JailName, JailPolicy, Limits, Span,
+    Timestamp, UnbanReason,
 };
 
 use reference::Reference;
@@ -41,6 +42,12 @@ const IDS: [&str; 16] = [
     "alice",
     "root",
 ];
+
+/// How long earlier bans count when they say nothing any more.
+const REMEMBER: Duration = Duration::from_secs(500);
+
+/// The model knows what it means.
+const FORMULA: &str = "ban.Time + 10 * ban.Count";
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -77,6 +84,7 @@ fn configuration(number: usize) -> Vec<(JailPolicy, Vec<&'static str>)> {
             maxretry: NonZeroU32::new(maxretry).unwrap(),
             findtime: Duration::from_secs(300),
             bantime: BanTime::For(Duration::from_secs(secs)).into(),
+            remember: REMEMBER,
             ipv6_prefix: 64,
             maxmatches: maxretry,
             ignore: ignore(ignored),
@@ -97,12 +105,42 @@ fn configuration(number: usize) -> Vec<(JailPolicy, Vec<&'static str>)> {
             jail(1, 3, 60, &["198.51.100.0/24"]),
         ],
     };
+    for (place, (policy, _)) in jails.iter_mut().enumerate() {
+        policy.bantime.increment = increment(number % 4, place);
+    }
     if number.is_multiple_of(3)
         && let Some((policy, _)) = jails.last_mut()
     {
-        policy.bantime = BanTime::Forever.into();
+        policy.bantime.bantime = BanTime::Forever;
     }
     jails
+}
+
+/// How bans grow in the jail at `place` of a configuration.
+fn increment(number: usize, place: usize) -> Option<BanTimeIncrement> {
+    let growing = |growth| BanTimeIncrement {
+        growth,
+        ..BanTimeIncrement::default()
+    };
+    let formula = || BanFormula::parse(FORMULA).unwrap();
+    match (number, place) {
+        (0, 0) => Some(BanTimeIncrement {
+            factor: Factor::from(2),
+            maxtime: Some(Duration::from_secs(2000)),
+            ..growing(Growth::Doubling)
+        }),
+        (0, _) => Some(BanTimeIncrement {
+            overalljails: true,
+            ..growing(Growth::Multipliers([1, 3, 0, 7].map(Factor::from).into()))
+        }),
+        (2, 0) => Some(growing(Growth::Formula(formula()))),
+        (2, _) => Some(BanTimeIncrement {
+            overalljails: true,
+            maxtime: Some(Duration::from_secs(700)),
+            ..growing(Growth::Doubling)
+        }),
+        _ => None,
+    }
 }
 
 fn policies(number: usize) -> Vec<JailPolicy> {
@@ -147,7 +185,7 @@ struct World {
     configuration: usize,
     own: usize,
     attempts: BTreeMap<(JailName, FailureId), Vec<Timestamp>>,
-    prior: BTreeMap<(JailName, FailureId), u32>,
+    earlier: BTreeMap<(JailName, FailureId), Ban>,
 }
 
 impl World {
@@ -155,7 +193,7 @@ impl World {
         let now = Timestamp::from_secs(1_000_000);
         let mut decider = Decider::new(limits);
         assert_eq!(decider.reload(policies(0), now), []);
-        let (attempts, prior) = Default::default();
+        let (attempts, earlier) = Default::default();
         Self {
             decider,
             limits,
@@ -163,7 +201,7 @@ impl World {
             configuration: 0,
             own: 0,
             attempts,
-            prior,
+            earlier,
         }
     }
 
@@ -220,25 +258,36 @@ impl World {
         let attempts = attempts
             .map(|((jail, id), times)| Attempts { jail, id, times })
             .collect();
-        let prior = self.prior.clone().into_iter();
-        let prior = prior.map(|((jail, id), count)| (jail, id, count)).collect();
+        let earlier = self.earlier.values().cloned().map(EarlierBans::from);
+        let earlier = earlier.collect();
         self.decider = Decider::new(self.limits);
         let mut effects = self.decider.reload(policies(self.configuration), self.now);
         effects.extend(
             self.decider
                 .set_own_addresses(&own_addresses(self.own), self.now),
         );
-        effects.extend(self.decider.restore(bans, attempts, prior, self.now));
+        effects.extend(self.decider.restore(bans, attempts, earlier, self.now));
         effects
     }
 
     fn store(&mut self, effects: &[Effect]) {
         for effect in effects {
-            if let Effect::Ban { ban, .. } = effect {
-                self.prior
-                    .insert((ban.jail.clone(), ban.id.clone()), ban.bancount);
+            match effect {
+                Effect::Ban { ban, .. } | Effect::Prolong { ban } => {
+                    self.earlier
+                        .insert((ban.jail.clone(), ban.id.clone()), ban.clone());
+                }
+                Effect::Unban {
+                    ban,
+                    reason: UnbanReason::Manual,
+                } => {
+                    self.earlier.remove(&(ban.jail.clone(), ban.id.clone()));
+                }
+                _ => {}
             }
         }
+        let now = self.now;
+        self.earlier.retain(|_, ban| reference::counts(ban, now));
         for Attempts { jail, id, times } in self.decider.take_changed_attempts() {
             if times.is_empty() {
                 assert!(

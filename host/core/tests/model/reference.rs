@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use stockade_core::{
-    Ban, BanTime, BanTimePolicy, FailureId, IpNet, JailName, JailPolicy, Timestamp,
+    Ban, BanTime, BanTimeIncrement, Factor, FailureId, Growth, IpNet, JailName, JailPolicy,
+    Timestamp,
 };
 
-use super::{Step, configuration, id, jail, own_addresses};
+use super::{REMEMBER, Step, configuration, id, jail, own_addresses};
 
 pub(crate) struct Reference {
     jails: Vec<(JailPolicy, Vec<&'static str>)>,
@@ -14,8 +15,16 @@ pub(crate) struct Reference {
     now: Timestamp,
     bans: Vec<Ban>,
     attempts: Vec<(JailName, FailureId, Timestamp)>,
-    /// One for each ban that was made.
-    prior: Vec<(JailName, FailureId)>,
+    /// The last ban of each id in each jail, as long as it counts.
+    earlier: Vec<Ban>,
+}
+
+/// Whether a ban that may be over counts for the next one.
+pub(crate) fn counts(ban: &Ban, now: Timestamp) -> bool {
+    let Some(until) = ban.until else { return true };
+    let length = until.as_micros() - ban.at.as_micros();
+    let remember = i64::try_from(REMEMBER.as_micros()).unwrap();
+    ban.at.as_micros() + 3 * length + remember > now.as_micros()
 }
 
 /// Whether two ids have something in common.
@@ -35,14 +44,14 @@ fn holds(one: &FailureId, other: &FailureId) -> bool {
 
 impl Reference {
     pub(crate) fn new(now: Timestamp) -> Self {
-        let (bans, attempts, prior) = Default::default();
+        let (bans, attempts, earlier) = Default::default();
         Self {
             jails: configuration(0),
             own: 0,
             now,
             bans,
             attempts,
-            prior,
+            earlier,
         }
     }
 
@@ -70,8 +79,7 @@ impl Reference {
             Step::Unban(number, who) => self.unban(number.map(jail), &id(*who)),
             Step::UnbanAll(number) => {
                 let of = number.map(jail);
-                self.bans
-                    .retain(|ban| of.as_ref().is_some_and(|of| *of != ban.jail));
+                self.lift(|ban| of.as_ref().is_none_or(|of| *of == ban.jail));
             }
             Step::Reload(number) => {
                 self.jails = configuration(*number);
@@ -100,11 +108,15 @@ impl Reference {
                 shift(&mut ban.at);
                 ban.until.iter_mut().for_each(shift);
             }
+            for ban in self.bans.clone() {
+                self.note(&ban);
+            }
         }
         self.expire();
     }
 
     fn expire(&mut self) {
+        self.earlier.retain(|ban| counts(ban, self.now));
         self.bans
             .retain(|ban| ban.until.is_none_or(|until| until > self.now));
     }
@@ -162,7 +174,9 @@ impl Reference {
                 id = wide;
             }
         }
-        self.attempts.push((jail.clone(), id.clone(), at));
+        for _ in 0..self.weight(&policy, &id, at) {
+            self.attempts.push((jail.clone(), id.clone(), at));
+        }
         let count = self.trim(&jail, &id);
         if count == policy.maxretry.get() {
             self.ban(&jail, &id, count);
@@ -192,50 +206,89 @@ impl Reference {
         count
     }
 
-    fn end(&self, jail: &JailName) -> Option<Timestamp> {
-        let BanTimePolicy::Fixed(bantime) = self.policy(jail).unwrap().bantime;
-        match bantime {
-            BanTime::For(length) => {
-                Some(self.now.saturating_add(length.max(Duration::from_secs(1))))
+    fn weight(&self, policy: &JailPolicy, id: &FailureId, at: Timestamp) -> u32 {
+        let mut known = self.earlier.iter();
+        let known = known.find(|ban| ban.jail == policy.name && ban.id == *id);
+        match known {
+            Some(ban) if policy.bantime.increment.is_some() && at > ban.at => {
+                let weight = match ban.bancount {
+                    1 => 2,
+                    2 => 3,
+                    3 => 5,
+                    4 => 9,
+                    _ => 17,
+                };
+                weight.min(policy.maxretry.get())
             }
-            BanTime::Forever => None,
+            _ => 1,
         }
+    }
+
+    /// How many bans count for the next one.
+    fn bancount(&self, jail: &JailName, id: &FailureId) -> u32 {
+        let increment = &self.policy(jail).unwrap().bantime.increment;
+        let all = increment.as_ref().is_some_and(|i| i.overalljails);
+        let known = self
+            .earlier
+            .iter()
+            .filter(|ban| ban.id == *id && (all || ban.jail == *jail));
+        known.map(|ban| ban.bancount).sum()
+    }
+
+    fn end(&self, jail: &JailName, count: u32) -> Option<Timestamp> {
+        let policy = &self.policy(jail).unwrap().bantime;
+        let BanTime::For(time) = policy.bantime else {
+            return None;
+        };
+        let mut secs = time.as_secs();
+        if let Some(increment) = policy.increment.as_ref().filter(|_| count > 0) {
+            secs = grown(increment, secs, count);
+        }
+        Some(
+            self.now
+                .saturating_add(Duration::from_secs(secs.clamp(1, 100 * 364 * 86_400))),
+        )
+    }
+
+    fn note(&mut self, ban: &Ban) {
+        self.earlier
+            .retain(|other| other.jail != ban.jail || other.id != ban.id);
+        self.earlier.push(ban.clone());
     }
 
     fn ban(&mut self, jail: &JailName, id: &FailureId, failures: u32) {
         self.attempts.retain(|a| a.0 != *jail || a.1 != *id);
-        self.prior.push((jail.clone(), id.clone()));
-        let times = self
-            .prior
-            .iter()
-            .filter(|prior| prior.0 == *jail && prior.1 == *id)
-            .count();
-        self.bans.push(Ban {
+        let count = self.bancount(jail, id);
+        let ban = Ban {
             jail: jail.clone(),
             id: id.clone(),
             at: self.now,
-            until: self.end(jail),
+            until: self.end(jail, count),
             failures,
-            bancount: u32::try_from(times).unwrap(),
-        });
+            bancount: count.saturating_add(1),
+        };
+        self.note(&ban);
+        self.bans.push(ban);
     }
 
     fn ban_by_operator(&mut self, jail: &JailName, id: &FailureId) {
         if self.is_spared(jail, id) {
             return;
         }
-        let until = self.end(jail);
+        let same = |ban: &&mut Ban| ban.jail == *jail && ban.id == *id;
+        let running = self.bans.iter_mut().find(same).map(|ban| ban.bancount - 1);
+        let until = self.end(jail, running.unwrap_or_else(|| self.bancount(jail, id)));
         let far = |until: Option<Timestamp>| until.unwrap_or(Timestamp::MAX);
         let lasts = |ban: &Ban| far(ban.until) >= far(until) && holds(&ban.id, id);
         if self.bans.iter().any(|ban| ban.jail == *jail && lasts(ban)) {
             return;
         }
-        match self
-            .bans
-            .iter_mut()
-            .find(|ban| ban.jail == *jail && ban.id == *id)
-        {
-            Some(ban) => ban.until = until,
+        match self.bans.iter_mut().find(same) {
+            Some(ban) => {
+                ban.until = until;
+                let ban = ban.clone();
+                self.note(&ban);
+            }
             None => self.ban(jail, id, 0),
         }
     }
@@ -247,9 +300,38 @@ impl Reference {
             }
             _ => None,
         };
-        self.bans.retain(|ban| {
-            of.as_ref().is_some_and(|of| *of != ban.jail)
-                || !(holds(id, &ban.id) || wide.as_ref() == Some(&ban.id))
+        self.lift(|ban| {
+            of.as_ref().is_none_or(|of| *of == ban.jail)
+                && (holds(id, &ban.id) || wide.as_ref() == Some(&ban.id))
         });
     }
+
+    /// Lifts and forgets the bans that `picked` picks.
+    fn lift(&mut self, picked: impl Fn(&Ban) -> bool) {
+        let bans = std::mem::take(&mut self.bans);
+        let (lifted, kept) = bans.into_iter().partition::<Vec<Ban>, _>(|ban| picked(ban));
+        self.bans = kept;
+        let is_lifted = |ban: &Ban| {
+            lifted
+                .iter()
+                .any(|lifted| lifted.jail == ban.jail && lifted.id == ban.id)
+        };
+        self.earlier.retain(|ban| !is_lifted(ban));
+    }
+}
+
+/// The growths of the configurations, in whole seconds.
+fn grown(increment: &BanTimeIncrement, time: u64, count: u32) -> u64 {
+    let factor = if increment.factor == Factor::from(2) {
+        2
+    } else {
+        1
+    };
+    let grown = match &increment.growth {
+        Growth::Doubling => (0..count.min(20)).fold(time, |time, _| time * 2) * factor,
+        Growth::Formula(_) => time + 10 * u64::from(count),
+        Growth::Multipliers(_) => time * [1, 3, 0, 7][usize::try_from(count).unwrap().min(3)],
+    };
+    let most = increment.maxtime.map_or(u64::MAX, |max| max.as_secs());
+    grown.min(most)
 }

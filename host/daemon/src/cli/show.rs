@@ -1,8 +1,8 @@
 //! Replies of the daemon as text for people.
 
 use stockade_control::{
-    BanEntry, BannedReply, ControlReply, Diagnostic, ItemResult, Outcome, PluginState, ReloadReply,
-    State, StatusReply, Time,
+    BanEntry, BannedReply, ControlReply, Diagnostic, Growth, Increment, ItemResult, Outcome,
+    PluginState, ReloadReply, State, StatusReply, Time,
 };
 
 use super::table::Table;
@@ -115,14 +115,26 @@ fn details(status: &StatusReply, text: &mut String) {
             .map_or_else(|| "for ever".to_owned(), duration);
         text.push_str(&format!("\n{}\n", jail.name));
         let limits = format!(
-            "{} failures in {}, ban {bantime}",
+            "{} failures in {}, ban {bantime}{}",
             jail.maxretry,
-            duration(jail.findtime_s)
+            duration(jail.findtime_s),
+            jail.bantime_increment
+                .as_ref()
+                .map(growth)
+                .unwrap_or_default()
         );
         let mut facts = vec![("limits", limits), ("logs", jail.sources.join(", "))];
         if !jail.actions.is_empty() {
             facts.push(("actions", jail.actions.join(", ")));
         }
+        if jail.banned_again > 0 {
+            let longest = jail
+                .longest_ban_s
+                .map_or_else(|| "for ever".to_owned(), duration);
+            let again = format!("{}, longest ban {longest}", jail.banned_again);
+            facts.push(("banned again", again));
+        }
+        facts.push(("remembered", jail.remembered.to_string()));
         facts.push(("ignored", jail.total_ignored.to_string()));
         facts.push(("too old", jail.total_too_old.to_string()));
         facts.push(("while banned", jail.total_while_banned.to_string()));
@@ -138,9 +150,44 @@ fn details(status: &StatusReply, text: &mut String) {
     }
 }
 
+/// How bans grow, after how long a first one lasts.
+fn growth(increment: &Increment) -> String {
+    let mut text = match increment.growth {
+        Growth::Multipliers => {
+            let list: Vec<_> = increment
+                .multipliers
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            format!(", then times {}", list.join(" "))
+        }
+        Growth::Formula => {
+            let formula = increment.formula.as_deref().unwrap_or_default();
+            format!(", then {formula}")
+        }
+        Growth::Doubling | Growth::Unknown => ", then doubled each time".to_owned(),
+    };
+    if increment.factor.as_f64() != Some(1.0) {
+        text.push_str(&format!(", factor {}", increment.factor));
+    }
+    if let Some(maxtime) = increment.maxtime_s {
+        text.push_str(&format!(", at most {}", duration(maxtime)));
+    }
+    if increment.rndtime_s > 0 {
+        text.push_str(&format!(
+            ", and up to {} by chance",
+            duration(increment.rndtime_s)
+        ));
+    }
+    if increment.overalljails {
+        text.push_str(", over all jails");
+    }
+    text
+}
+
 fn banned(banned: &BannedReply) -> String {
     let mut table = Table::new(&[
-        "JAIL", "ID", "SINCE", "UNTIL", "FAILURES", "COUNT", "FIREWALL",
+        "JAIL", "ID", "SINCE", "UNTIL", "TIME", "FAILURES", "COUNT", "FIREWALL",
     ]);
     for ban in &banned.bans {
         table.row([
@@ -148,6 +195,7 @@ fn banned(banned: &BannedReply) -> String {
             ban.id.clone(),
             time(ban.at),
             ban.until.map_or_else(|| "for ever".to_owned(), time),
+            ban.bantime_s.map_or_else(|| "-".to_owned(), duration),
             ban.failures.to_string(),
             ban.bancount.to_string(),
             in_firewall(ban).to_owned(),

@@ -123,7 +123,7 @@ pub(super) async fn boot(
     } = enforce(args.dry_run, &setup, &stored, reports, now)?;
     let (events, event_queue) = mpsc::channel(EVENTS_MAX);
     let mut engine = Engine::new(
-        Decider::new(Limits::default()),
+        Decider::new(Limits::default()).seeded(clock::chance()),
         durable,
         enforcer,
         Actions::default(),
@@ -290,7 +290,7 @@ pub(super) fn policies(setup: &Setup) -> Vec<stockade_core::JailPolicy> {
     setup
         .jails
         .iter()
-        .map(|jail| super::reload::policy(&jail.settings))
+        .map(|jail| super::reload::policy(&jail.settings, setup.settings.daemon.db_purge_age))
         .collect()
 }
 
@@ -332,7 +332,7 @@ fn restore(engine: &mut Engine, stored: Stored, adopted: Vec<Ban>, now: Timestam
     let bans = stored.bans.into_iter().chain(adopted).collect();
     let effects = engine
         .decider
-        .restore(bans, stored.attempts, stored.prior, now);
+        .restore(bans, stored.attempts, stored.earlier, now);
     engine.take_up(effects, now);
 }
 

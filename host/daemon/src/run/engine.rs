@@ -181,7 +181,7 @@ impl Engine {
                 // What happened since is newer than what the file remembers.
                 let effects = self
                     .decider
-                    .restore(stored.bans, Vec::new(), stored.prior, now);
+                    .restore(stored.bans, Vec::new(), stored.earlier, now);
                 self.take_up(effects, now);
                 self.write_all();
             }
@@ -274,6 +274,10 @@ impl Engine {
         }
         for (ban, _) in &turn.bans {
             log::banned(ban);
+            let policy = self.decider.policy(&ban.jail);
+            if policy.is_some_and(|jail| ban.length() != jail.bantime.length(0, || 0.0)) {
+                log::increased(ban);
+            }
         }
         for (ban, reason) in &turn.unbans {
             log::unbanned(ban, *reason);

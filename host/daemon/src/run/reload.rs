@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stockade_config::{
     BlockType, FilterChoice, IgnoreEntry, JailSettings, LogZone, Ports, Protocol,
 };
 use stockade_control::{ControlReply, ErrorKind, ErrorReply, ReloadReply};
-use stockade_core::{FailureId, IgnoreSet, JailName, JailPolicy, PluginName, Timestamp};
+use stockade_core::{
+    BanTimePolicy, FailureId, IgnoreSet, JailName, JailPolicy, PluginName, Timestamp,
+};
 use stockade_firewall::{JailRules, PortRange};
 use stockade_plugins::{FilterPlugin, LoadError, Role};
 
@@ -49,8 +52,8 @@ pub(super) fn rules(jail: &JailSettings) -> JailRules {
     }
 }
 
-/// The decider's rules for a jail. Names in `ignoreip` are looked up by [`NameResolver`].
-pub(super) fn policy(jail: &JailSettings) -> JailPolicy {
+/// The decider's rules for a jail, which remembers bans for `remember`. Names in `ignoreip` are looked up by [`NameResolver`].
+pub(super) fn policy(jail: &JailSettings, remember: Duration) -> JailPolicy {
     let ids = jail.rules.ignoreip.iter().filter_map(|entry| match entry {
         IgnoreEntry::Net(net) => Some(FailureId::from_net(*net)),
         IgnoreEntry::Text(text) => Some(FailureId::Text(text.as_str().into())),
@@ -60,7 +63,11 @@ pub(super) fn policy(jail: &JailSettings) -> JailPolicy {
         name: jail.name.clone(),
         maxretry: jail.rules.maxretry,
         findtime: jail.rules.findtime,
-        bantime: jail.rules.bantime.into(),
+        bantime: BanTimePolicy {
+            bantime: jail.rules.bantime,
+            increment: jail.rules.bantime_increment.clone(),
+        },
+        remember,
         ipv6_prefix: jail.rules.ipv6_prefix,
         maxmatches: jail.rules.maxmatches,
         ignore: IgnoreSet::from_ids(ids),

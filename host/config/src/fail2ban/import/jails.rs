@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stockade_core::{BanTime, JailName};
+use stockade_core::{BanTime, BanTimePolicy, JailName, TimeWords};
 
-use super::super::{BackendKind, IgnoreAddress, ResolvedJail, UseHostNames};
+use super::super::{BackendKind, IgnoreAddress, IncrementOptions, ResolvedJail, UseHostNames};
 use super::actions::{self, Asked};
 use super::filters::{self, Filters};
 use super::report::Scribe;
-use super::toml::Body;
+use super::toml::{Body, quoted};
+use crate::source::Origin;
 
 /// What fail2ban takes where nobody wrote anything.
 const MAXRETRY: u32 = 3;
@@ -40,7 +41,7 @@ pub(super) fn translate(
     scribe.translated("filter");
     sources(jail, &mut body, scribe);
     rules(jail, &mut body, scribe);
-    increment(jail, scribe);
+    increment(jail, &mut body, scribe);
     ignored(jail, &mut body, scribe);
     let asked = actions::translate(jail, programs, scribe);
     closed(&asked, &mut body, scribe);
@@ -220,10 +221,65 @@ fn closed(asked: &Asked, body: &mut Body, scribe: &mut Scribe<'_>) {
 }
 
 /// The family of `bantime.increment`.
-fn increment(jail: &ResolvedJail, scribe: &mut Scribe<'_>) {
-    let enabled = jail.options.increment.enabled.as_ref();
-    if let Some(enabled) = enabled.filter(|enabled| enabled.value) {
-        let why = "all bans of the jail last equally long";
-        scribe.left("bantime.increment", Some(enabled.origin), why);
+fn increment(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
+    let options = &jail.options.increment;
+    let enabled = options.enabled.as_ref().is_some_and(|on| on.value);
+    if options.enabled.is_some() {
+        scribe.translated("bantime.increment");
     }
+    let mut items = Vec::new();
+    for (name, origin, value) in growth(options) {
+        let option = format!("bantime.{name}");
+        if !enabled {
+            scribe.left(&option, Some(origin), "bantime.increment is off");
+        } else if let Some(value) = value {
+            items.push(format!("{name} = {value}"));
+            scribe.translated(&option);
+        } else {
+            let why = "the multipliers count, also for fail2ban";
+            scribe.left(&option, Some(origin), why);
+        }
+    }
+    if enabled {
+        body.inline("bantime_increment", &items);
+    }
+}
+
+/// The options that are given: name, place, and the value as TOML; none for a formula beside
+/// multipliers.
+fn growth(options: &IncrementOptions) -> Vec<(&'static str, Origin, Option<String>)> {
+    let mut given = Vec::new();
+    if let Some(factor) = &options.factor {
+        // A negative one makes fail2ban's bans end before they begin, where there are multipliers.
+        let value = format!("{:?}", factor.value.max(0.0));
+        given.push(("factor", factor.origin, Some(value)));
+    }
+    let multipliers = options.multipliers.as_ref();
+    let multipliers = multipliers.filter(|list| !list.value.is_empty());
+    if let Some(formula) = &options.formula {
+        let value = multipliers
+            .is_none()
+            .then(|| quoted(formula.value.source()));
+        given.push(("formula", formula.origin, value));
+    }
+    if let Some(list) = multipliers {
+        let value = format!("{:?}", list.value);
+        given.push(("multipliers", list.origin, Some(value)));
+    }
+    let words = |time: Duration| quoted(&TimeWords(time).to_string());
+    if let Some(maxtime) = &options.maxtime {
+        // Zero bans for the shortest time, here as there.
+        let time = maxtime
+            .value
+            .clamp(BanTimePolicy::SHORTEST, BanTimePolicy::LONGEST);
+        given.push(("maxtime", maxtime.origin, Some(words(time))));
+    }
+    if let Some(rndtime) = &options.rndtime {
+        let time = rndtime.value.min(BanTimePolicy::LONGEST);
+        given.push(("rndtime", rndtime.origin, Some(words(time))));
+    }
+    if let Some(all) = &options.overalljails {
+        given.push(("overalljails", all.origin, Some(all.value.to_string())));
+    }
+    given
 }

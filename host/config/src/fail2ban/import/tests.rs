@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use stockade_core::{Factor, Growth};
+
 use super::*;
 use crate::load::load;
 
@@ -41,6 +45,56 @@ fn what_is_written_is_what_loads() {
     assert_eq!(jail.rules.maxretry.get(), 3);
     assert_eq!(jail.rules.ipv6_prefix, 128);
     assert_eq!(settings.exec.len(), 1);
+}
+
+#[test]
+fn growing_bans_are_translated_option_by_option() {
+    let of = |lines: &str| {
+        let import = imported(&JAIL.replace("[off]", &format!("{lines}[off]")));
+        let loaded = load(&import.files("/imported", String::new()));
+        let settings = loaded.settings.unwrap();
+        (
+            settings.jails[0].rules.bantime_increment.clone(),
+            import.report.to_string(),
+        )
+    };
+    let (growing, report) = of(
+        "bantime.increment = true\nbantime.factor = 2.0 / 2.885385\n\
+        bantime.formula = ban.Time * math.exp(float(ban.Count+1)*banFactor)/math.exp(1*banFactor)\n\
+        bantime.maxtime = 5w\nbantime.rndtime = 8m\nbantime.overalljails = yes\n",
+    );
+    let growing = growing.unwrap();
+    assert_eq!(growing.factor.get(), 2.0 / 2.885385);
+    assert!(matches!(growing.growth, Growth::Formula(_)), "{growing:?}");
+    assert_eq!(growing.maxtime, Some(Duration::from_secs(5 * 7 * 86_400)));
+    assert_eq!(growing.rndtime, Duration::from_secs(480));
+    assert!(growing.overalljails);
+    for name in [
+        "increment",
+        "factor",
+        "formula",
+        "maxtime",
+        "rndtime",
+        "overalljails",
+    ] {
+        let told = format!("bantime.{name}");
+        assert!(!report.contains(&format!("{told}:")), "{report}");
+        assert!(report.contains(&told), "{told}\n{report}");
+    }
+
+    let (growing, report) = of("bantime.increment = true\nbantime.multipliers = 1 5 30\n\
+        bantime.formula = ban.Time\nbantime.maxtime = 0\n");
+    let growing = growing.unwrap();
+    let expected = [1, 5, 30].map(Factor::from).to_vec();
+    assert_eq!(growing.growth, Growth::Multipliers(expected));
+    assert_eq!(growing.maxtime, Some(Duration::from_secs(1)));
+    let left = "left out    bantime.formula: the multipliers count, also for fail2ban";
+    assert!(report.contains(left), "{report}");
+
+    let (growing, report) = of("bantime.maxtime = 5w\n");
+    assert_eq!(growing, None);
+    let left = "left out    bantime.maxtime: bantime.increment is off";
+    assert!(report.contains(left), "{report}");
 }
 
 #[test]

@@ -58,6 +58,14 @@ impl Body {
         self.line(key, &bracketed(&lists));
     }
 
+    /// A table on one line; `true` where it is empty.
+    pub(super) fn inline(&mut self, key: &str, items: &[String]) {
+        match items {
+            [] => self.truth(key, true),
+            items => self.line(key, &format!("{{ {} }}", items.join(", "))),
+        }
+    }
+
     /// The keys alone.
     pub(super) fn into_text(self) -> String {
         self.text

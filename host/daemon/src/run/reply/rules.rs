@@ -62,6 +62,7 @@ fn reply(jail: &JailSettings) -> RulesReply {
             BanTime::For(time) => Some(time.as_secs()),
             BanTime::Forever => None,
         },
+        bantime_increment: rules.bantime_increment.as_ref().map(Into::into),
         maxmatches: rules.maxmatches,
         ignoreip: rules.ignoreip.iter().map(IgnoreEntry::to_string).collect(),
         ignoreself: rules.ignoreself,

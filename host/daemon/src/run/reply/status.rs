@@ -105,6 +105,7 @@ impl Daemon {
                     BanTime::For(time) => Some(time.as_secs()),
                     BanTime::Forever => None,
                 },
+                bantime_increment: settings.rules.bantime_increment.as_ref().map(Into::into),
                 ..JailStatus::from(&counted)
             });
         }
