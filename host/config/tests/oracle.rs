@@ -14,6 +14,8 @@ use stockade_config::fail2ban::{
 };
 use stockade_core::BanTime;
 
+#[path = "oracle/formulas.rs"]
+mod formulas;
 #[path = "oracle/own_trees.rs"]
 mod own_trees;
 #[path = "oracle/random_trees.rs"]

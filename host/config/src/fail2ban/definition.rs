@@ -59,7 +59,7 @@ impl<'m> Definition<'m> {
         self.merged.section_origin(DEFINITION)
     }
 
-    /// Whether a part of the files could not be read, so that what seems to be missing may stand there.
+    /// Whether a part of the files could not be read, so that what seems to be missing may be there.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.merged.faults(|_| true).next().is_some()
     }

@@ -32,13 +32,13 @@ pub struct ResolvedFilter {
     pub failregex: Vec<Written>,
     /// What one of these matches is no failure.
     pub ignoreregex: Vec<Written>,
-    /// How lines are dated, in the order in which the templates are tried; `None` for fail2ban's own
-    /// templates, and an empty list for none.
+    /// How lines are dated, in the order in which the templates are tried; `None` for fail2ban's
+    /// own templates, and an empty list for none.
     pub datepattern: Option<Vec<Written>>,
     /// How many lines are matched together.
     pub maxlines: Option<Located<u32>>,
-    /// What is read of the journal: words of journalctl(1), one list for each line, any of which may
-    /// match.
+    /// What is read of the journal: words of journalctl(1), one list for each line, any of which
+    /// may match.
     pub journalmatch: Vec<Located<Vec<String>>>,
     /// What host names in a line stand for, as it is written.
     pub usedns: Option<Written>,

@@ -208,16 +208,16 @@ impl Expression {
                 let floor = if right < 0 && inexact { 1 } else { 0 };
                 match quotient.and_then(|quotient| quotient.checked_sub(floor)) {
                     Some(quotient) => Number::Int(quotient),
-                    None => Number::Float((a / b).floor()),
+                    None => Number::Float(whole_quotient(a, b)),
                 }
             }
-            (Operator::DivideWhole, ..) => Number::Float((a / b).floor()),
+            (Operator::DivideWhole, ..) => Number::Float(whole_quotient(a, b)),
             (_, Number::Int(left), Number::Int(right)) => {
                 let rest = left.checked_rem(right).unwrap_or(0);
                 let turned = rest != 0 && (rest < 0) != (right < 0);
                 Number::Int(if turned { rest + right } else { rest })
             }
-            _ => Number::Float(a - b * (a / b).floor()),
+            _ => Number::Float(remainder(a, b)),
         })
     }
 
@@ -275,6 +275,22 @@ impl Expression {
 
 fn truth(value: bool) -> Number {
     Number::Int(i128::from(value))
+}
+
+/// What is left of `a` when `b` is taken away as often as it fits, with the sign of `b`.
+fn remainder(a: f64, b: f64) -> f64 {
+    let rest = a % b;
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+        rest + b
+    } else {
+        rest
+    }
+}
+
+/// How often `b` fits into `a`. Computed from the remainder, which is exact, where the quotient would
+/// be rounded up over a whole number: `20 // 20**-3` is 159999.
+fn whole_quotient(a: f64, b: f64) -> f64 {
+    ((a - remainder(a, b)) / b).round()
 }
 
 /// Whole where both are and the result fits.

@@ -55,6 +55,8 @@ fn operators_bind_as_in_python() {
     check("-7%3", 2.0);
     check("7%-3", -2.0);
     check("-7.5%2", 0.5);
+    check("20 // 20**-3", 159_999.0);
+    check("-7.5 // 2", -4.0);
     check("1 if 0 else 2 if 1 else 3", 2.0);
     check("not 1 == 2", 1.0);
     check("not not 3", 1.0);
