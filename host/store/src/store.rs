@@ -338,14 +338,18 @@ mod tests {
             ..schema::BANS
         };
         let (connection, _) = open::open(&path, &first, Check::Quick, Timestamp::EPOCH).unwrap();
-        let row = "INSERT INTO bans VALUES ('sshd', 0, '192.0.2.1', 1000000, 9000000, 5, 3, 9000000, 0)";
+        let row =
+            "INSERT INTO bans VALUES ('sshd', 0, '192.0.2.1', 1000000, 9000000, 5, 3, 9000000, 0)";
         connection.execute(row, ()).unwrap();
         drop(connection);
         let (store, _) = Store::open(&path, Timestamp::EPOCH).unwrap();
         let earlier = store.load().unwrap().earlier;
         assert_eq!(earlier.first().map(|earlier| earlier.bancount), Some(3));
         let ends = "SELECT relevant_until FROM bans";
-        let until: i64 = store.connection.query_one(ends, (), |row| row.get(0)).unwrap();
+        let until: i64 = store
+            .connection
+            .query_one(ends, (), |row| row.get(0))
+            .unwrap();
         assert_eq!(until, 25_000_000);
     }
 }

@@ -37,6 +37,8 @@ pub(super) fn translate(
         body.comment(&format!("Translated from {place}."));
         body.gap();
     }
+    // A built-in jail of this name may switch itself on or off.
+    body.truth("enabled", true);
     body.text("filter", &filters.add(filter, &jail.name));
     scribe.translated("filter");
     sources(jail, &mut body, scribe);
