@@ -59,7 +59,8 @@ impl Place {
         place
     }
 
-    /// Writes a new configuration.
+    /// Writes a new configuration. Built-in jails that it does not name are off, whatever this
+    /// machine has installed.
     pub fn configure(&self, configuration: &str) {
         let daemon = r#"
             [daemon]
@@ -70,7 +71,8 @@ impl Place {
         "#;
         self.write(
             "stockade.toml",
-            &format!("{daemon}\n{configuration}").replace("{dir}", &self.dir()),
+            &format!("{daemon}\n{configuration}\n{}", off(configuration))
+                .replace("{dir}", &self.dir()),
         );
     }
 
@@ -231,4 +233,22 @@ impl Place {
             self.count_logged(pattern) > 0
         });
     }
+}
+
+/// Turns the built-in jails off that look for themselves whether they are wanted, but those that
+/// `configuration` names.
+fn off(configuration: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/jails");
+    let jails = std::fs::read_dir(folder).unwrap();
+    let mut text = String::new();
+    for path in jails.map(|entry| entry.unwrap().path()) {
+        let name = path.file_stem().unwrap().to_string_lossy();
+        let jail = std::fs::read_to_string(&path).unwrap();
+        if jail.contains("\nenabled = \"auto\"")
+            && !configuration.contains(&format!("jails.{name}"))
+        {
+            text.push_str(&format!("[jails.{name}]\nenabled = false\n"));
+        }
+    }
+    text
 }

@@ -21,7 +21,8 @@ use crate::suggest;
 use crate::tree::{self, Table};
 use crate::words::{NAME_FORM, is_name};
 
-/// The most jails: each has sets of its own in the kernel and a part in every scan.
+/// The most jails beside the built-in ones: each has sets of its own in the kernel and a part in
+/// every scan.
 const JAILS_MAX: usize = 1_000;
 
 /// The most plugins: each has a thread and memory of its own.
@@ -208,17 +209,26 @@ struct Jails {
 }
 
 fn read_jails(tables: JailTables, known: &Known<'_>, reading: &mut Reading) -> Jails {
-    if let Some((_, (place, _))) = tables.iter().nth(JAILS_MAX) {
-        let count = tables.len();
+    let own = || {
+        tables
+            .values()
+            .filter(|(at, _)| !stock::holds(*at, &reading.sources))
+    };
+    if let Some((place, _)) = own().nth(JAILS_MAX) {
+        let (place, count) = (*place, own().count());
         let message = format!("there are {count} jails, at most {JAILS_MAX} are allowed");
-        reading.error(*place, message, None);
+        reading.error(place, message, None);
     }
     let mut jails = Jails::default();
     for (name, (place, table)) in tables {
         match sections::jail::jail(&name, table, place, known, reading) {
             Some(Jail::Enabled(jail)) => jails.enabled.push(*jail),
             Some(Jail::Disabled) => jails.disabled.push(name),
-            Some(Jail::Absent(why)) => jails.absent.push(AbsentJail { name, why }),
+            Some(Jail::Absent(why)) => jails.absent.push(AbsentJail {
+                name,
+                why,
+                built_in: stock::holds(place, &reading.sources),
+            }),
             None => {}
         }
     }

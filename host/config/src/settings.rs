@@ -39,6 +39,8 @@ pub struct AbsentJail {
     pub name: JailName,
     /// What was looked for and is not there: `no file /var/log/a.log and no unit a.service`.
     pub why: String,
+    /// No file of the host's own says anything of it.
+    pub built_in: bool,
 }
 
 /// `[daemon]`: the process itself.

@@ -274,7 +274,7 @@ fn a_file_full_of_mistakes_is_told_in_bounded_space() {
 
 #[test]
 fn more_jails_and_plugins_than_a_host_can_bear_are_refused() {
-    let jails: String = (0..1_000)
+    let jails: String = (0..1_001)
         .map(|number| format!("[jails.j{number}]\nenabled = false\n"))
         .collect();
     let loaded = load(&files(jails.as_bytes()));

@@ -64,16 +64,21 @@ fn a_host_without_a_file_is_protected() {
     assert!(matches!(&sshd.port, Ports::Some(ports) if ports[0].first == 22));
 }
 
+/// The settings without the numbers of files, which differ where there is one file more.
+fn shown(loaded: &Loaded) -> String {
+    let text = format!("{:?}", settings(loaded));
+    let mut parts = text.split("FileIndex(");
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |text, part| {
+        text + "FileIndex" + part.split_once(')').unwrap().1
+    })
+}
+
 #[test]
 fn the_stock_file_as_it_is_shipped_changes_nothing() {
     let bare = load(&ConfigFiles::default());
     let stock = load_main(STOCK);
-    // The places differ, since there is one file more.
-    let shown = |loaded: &Loaded| format!("{:?}", settings(loaded));
-    assert_eq!(
-        shown(&stock).replace("FileIndex(2)", "FileIndex(1)"),
-        shown(&bare)
-    );
+    assert_eq!(shown(&stock), shown(&bare));
 }
 
 #[test]

@@ -26,8 +26,8 @@ pub struct StatusReply {
     pub sources: Vec<SourceStatus>,
     /// Who decides.
     pub jails: Vec<JailStatus>,
-    /// Who would, but is off because the host has nothing for it; empty where the request names a
-    /// jail.
+    /// Who would, but is off because the host has nothing for it, of the jails that the host's own
+    /// files name; empty where the request names a jail.
     pub absent: Vec<AbsentJail>,
     /// Who helps.
     pub plugins: Vec<PluginStatus>,

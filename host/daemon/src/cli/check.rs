@@ -1,6 +1,6 @@
 //! `stockade check`: is the configuration right, and if not, everything that is wrong with it.
 
-use stockade_config::{Diagnostic, Severity};
+use stockade_config::{AbsentJail, Diagnostic, Severity};
 use stockade_control::ExitCode;
 
 use super::args::{CheckArgs, GlobalArgs};
@@ -41,7 +41,11 @@ pub(super) fn check(global: &GlobalArgs, args: &CheckArgs) -> Result<ExitCode, F
             "jails": jails.unwrap_or_default(),
             "absent": absent
                 .iter()
-                .map(|jail| serde_json::json!({"name": jail.name.as_str(), "message": jail.why}))
+                .map(|jail| serde_json::json!({
+                    "name": jail.name.as_str(),
+                    "message": jail.why,
+                    "built_in": jail.built_in,
+                }))
                 .collect::<Vec<_>>(),
             "diagnostics": wire(&found),
         }));
@@ -64,18 +68,36 @@ pub(super) fn check(global: &GlobalArgs, args: &CheckArgs) -> Result<ExitCode, F
                 );
             }
         }
-        for jail in &absent {
-            print(&format!(
-                "off, as this host has nothing for it: {} ({})\n",
-                jail.name, jail.why
-            ));
-        }
+        print(&off(&absent));
     }
     Ok(if wrong {
         ExitCode::Config
     } else {
         ExitCode::Ok
     })
+}
+
+/// The jails that are off because this host has nothing for them, with the reason where its own
+/// files name them.
+fn off(absent: &[AbsentJail]) -> String {
+    let (built_in, own): (Vec<_>, Vec<_>) = absent.iter().partition(|jail| jail.built_in);
+    let mut text: String = own
+        .iter()
+        .map(|jail| {
+            format!(
+                "off, as this host has nothing for it: {} ({})\n",
+                jail.name, jail.why
+            )
+        })
+        .collect();
+    let names: Vec<_> = built_in.iter().map(|jail| jail.name.as_str()).collect();
+    if !names.is_empty() {
+        text.push_str(&format!(
+            "built in and off, as this host has nothing for them: {}\n",
+            names.join(", ")
+        ));
+    }
+    text
 }
 
 /// Diagnostics on standard error.

@@ -112,11 +112,12 @@ impl Daemon {
         jails
     }
 
-    /// The jails that are off because this host has nothing for them.
+    /// The jails that are off because this host has nothing for them; not those of which its
+    /// files say nothing, since few hosts have more than some of what is built in.
     fn absent(&self, only: Option<&JailName>) -> Vec<AbsentJail> {
         let absent = self.setup.settings.absent.iter();
         absent
-            .filter(|_| only.is_none())
+            .filter(|jail| only.is_none() && !jail.built_in)
             .map(|jail| AbsentJail {
                 name: jail.name.to_string(),
                 message: jail.why.clone(),
