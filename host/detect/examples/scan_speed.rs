@@ -2,6 +2,8 @@
 //!
 //! Generates logs in memory, scans them in chunks as ingestion would, and prints lines per
 //! CPU-second (user and system time of this process, so that other load on the machine hardly counts).
+//! With arguments, a log file and filters (`scan_speed LOG FILTER.toml...`), it scans that log by each
+//! of these filters, and by all of them at once.
 
 #![expect(clippy::print_stdout, reason = "the numbers are the purpose")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may stop where it stands")]
@@ -15,7 +17,9 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use stockade_core::{Checkpoint, Chunk, JailName, LineTimes, SourceName, Timestamp};
-use stockade_detect::{Detector, Filter, FilterSource, Matcher, PlanFilter};
+use stockade_detect::{
+    DatePattern, Detector, Dialect, Filter, FilterSource, HostNames, Matcher, PlanFilter,
+};
 
 /// Lines of each log.
 const LINES: usize = 500_000;
@@ -28,17 +32,42 @@ const NOW: Timestamp = Timestamp::from_secs(1_795_435_200);
 
 #[derive(Deserialize)]
 struct Stock {
+    dialect: Option<String>,
     prefregex: Option<String>,
     failregex: Vec<String>,
+    #[serde(default)]
+    ignoreregex: Vec<String>,
+    datepattern: Option<Vec<String>>,
 }
 
 fn stock() -> FilterSource {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/filters/sshd.toml");
+    filter(&path)
+}
+
+fn filter(path: &Path) -> FilterSource {
     let stock: Stock = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let fail2ban = stock.dialect.as_deref() == Some("fail2ban");
     FilterSource {
         prefregex: stock.prefregex,
         failregex: stock.failregex,
-        ignoreregex: Vec::new(),
+        ignoreregex: stock.ignoreregex,
+        datepattern: match (stock.datepattern, fail2ban) {
+            (Some(templates), _) => DatePattern::Templates(templates),
+            (None, true) => DatePattern::Templates(Vec::new()),
+            (None, false) => DatePattern::Default,
+        },
+        dialect: if fail2ban {
+            Dialect::Fail2ban
+        } else {
+            Dialect::Native
+        },
+        // As `usedns = warn`, which fail2ban has by default.
+        host_names: if fail2ban {
+            HostNames::Resolve
+        } else {
+            HostNames::Refuse
+        },
         ..FilterSource::default()
     }
 }
@@ -175,7 +204,7 @@ fn measure(name: &str, log: &str, jails: Vec<(JailName, Matcher)>) {
     let round = (cpu_seconds(start) - before) / f64::from(ROUNDS);
     println!(
         "{name:40} {:6.2} M lines/s  {:6.0} MB/s  {found} found",
-        LINES as f64 / round / 1e6,
+        log.lines().count() as f64 / round / 1e6,
         log.len() as f64 / round / 1e6,
     );
 }
@@ -185,6 +214,28 @@ fn jail(i: usize) -> JailName {
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((log, filters)) => given(log, filters),
+        None => generated(),
+    }
+}
+
+fn given(log: &str, filters: &[String]) {
+    let log = std::fs::read_to_string(log).unwrap();
+    let mut all = Vec::new();
+    for (i, path) in filters.iter().enumerate() {
+        let compiled = Arc::new(Filter::compile(&filter(Path::new(path))).unwrap());
+        let matcher = Matcher::Plain(compiled);
+        measure(path, &log, vec![(jail(i), matcher.clone())]);
+        all.push((jail(i), matcher));
+    }
+    if all.len() > 1 {
+        measure("all of them", &log, all);
+    }
+}
+
+fn generated() {
     let start = Instant::now();
     let resident = resident_kib();
     let sshd = Arc::new(Filter::compile(&stock()).unwrap());

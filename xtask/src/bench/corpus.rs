@@ -65,7 +65,7 @@ impl Corpus {
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         let now = Zoned::now();
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut random = Random::new();
         let (mut second, mut date) = (u64::MAX, String::new());
         for index in 0..self.lines {
             let at = index * SPREAD_S / self.lines;
@@ -74,9 +74,9 @@ impl Corpus {
                 date = before(&now, SPREAD_S - at);
             }
             let line = if self.hits && index * 2_654_435_761 % 100 < HITS_PERCENT {
-                failure(&date, self.attacker(index), &mut random)
+                failure(&date, pid(index), self.attacker(index), &mut random)
             } else {
-                success(&date, &mut random)
+                success(&date, pid(index), &mut random)
             };
             file.write_all(line.as_bytes())?;
         }
@@ -117,8 +117,14 @@ fn before(now: &Zoned, seconds: u64) -> String {
         .to_string()
 }
 
-fn failure(date: &str, from: Ipv4Addr, random: &mut Random) -> String {
-    let (pid, port) = (random.below(30_000) + 1_000, random.below(28_000) + 32_768);
+/// The process that writes a line: each connection has one of its own, which no other has soon.
+pub(super) fn pid(line: u64) -> u64 {
+    // Linux begins again at 2^22 (proc(5), `pid_max`).
+    1_000 + line % 4_000_000
+}
+
+pub(super) fn failure(date: &str, pid: u64, from: Ipv4Addr, random: &mut Random) -> String {
+    let port = random.below(28_000) + 32_768;
     let name = NAMES
         .get(random.index(NAMES.len()))
         .copied()
@@ -131,8 +137,8 @@ fn failure(date: &str, from: Ipv4Addr, random: &mut Random) -> String {
     format!("{date} server sshd[{pid}]: {message}\n")
 }
 
-fn success(date: &str, random: &mut Random) -> String {
-    let (pid, port) = (random.below(30_000) + 1_000, random.below(28_000) + 32_768);
+pub(super) fn success(date: &str, pid: u64, random: &mut Random) -> String {
+    let port = random.below(28_000) + 32_768;
     let program = match random.below(4) {
         0 => format!(
             "sshd[{pid}]: Accepted publickey for deploy from 10.20.30.40 port {port} ssh2: ED25519 SHA256:mVPwvezndPv/ARoIadVY98vAC0g+P/5633yTC4d/wXE"
@@ -148,9 +154,13 @@ fn success(date: &str, random: &mut Random) -> String {
 
 /// Numbers without a pattern that a cache could learn (xorshift64, Marsaglia 2003).
 #[derive(Debug)]
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
+    pub(super) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -158,11 +168,11 @@ impl Random {
         self.0
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    fn index(&mut self, len: usize) -> usize {
+    pub(super) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len.try_into().unwrap_or(1))).unwrap_or(0)
     }
 }

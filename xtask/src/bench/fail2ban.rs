@@ -81,6 +81,25 @@ impl Fail2ban {
         log: &Path,
         firewall: bool,
     ) -> Result<Running, Failure> {
+        let action = if firewall { "" } else { "action = nothing\n" };
+        let jails = format!(
+            "[DEFAULT]\nbackend = auto\nusedns = no\nbanaction = nftables\n\
+             maxretry = {MAXRETRY}\nfindtime = 1d\nbantime = 1d\n\n\
+             [sshd]\nenabled = true\nport = ssh\nlogpath = {}\n{action}",
+            log.display()
+        );
+        let config = self.configure(folder, &jails, &[])?;
+        self.start_configured(folder, &config, "sshd")
+    }
+
+    /// Makes a copy of its configuration in `folder`, with these jails alone and these filters besides
+    /// its own, and returns where it is.
+    pub(super) fn configure(
+        &self,
+        folder: &Path,
+        jails: &str,
+        filters: &[(String, String)],
+    ) -> Result<PathBuf, Failure> {
         let config = folder.join("etc");
         Run::new("cp")
             .arg("-r")
@@ -89,27 +108,34 @@ impl Fail2ban {
             .succeed()?;
         // What is installed here may have jails of its own.
         fs::remove_dir_all(config.join("jail.d"))?;
-        let own_log = folder.join("fail2ban.log");
-        let action = if firewall { "" } else { "action = nothing\n" };
         fs::write(config.join("action.d/nothing.conf"), NO_ACTION)?;
+        for (name, text) in filters {
+            fs::write(
+                config.join("filter.d").join(name).with_extension("conf"),
+                text,
+            )?;
+        }
         fs::write(
             config.join("fail2ban.local"),
             format!(
                 "[Definition]\nlogtarget = {}\ndbfile = {}\n",
-                own_log.display(),
+                own_log(folder).display(),
                 folder.join("fail2ban.sqlite3").display()
             ),
         )?;
-        fs::write(
-            config.join("jail.local"),
-            format!(
-                "[DEFAULT]\nbackend = auto\nusedns = no\nbanaction = nftables\n\
-                 maxretry = {MAXRETRY}\nfindtime = 1d\nbantime = 1d\n\n\
-                 [sshd]\nenabled = true\nport = ssh\nlogpath = {}\n{action}",
-                log.display()
-            ),
-        )?;
-        let run = self.server().arg("-f").arg("-c").arg(&config);
+        fs::write(config.join("jail.local"), jails)?;
+        Ok(config)
+    }
+
+    /// Starts it with a configuration made by [`Fail2ban::configure`] and waits until `jail`, which is
+    /// its last one, is ready.
+    pub(super) fn start_configured(
+        &self,
+        folder: &Path,
+        config: &Path,
+        jail: &str,
+    ) -> Result<Running, Failure> {
+        let run = self.server().arg("-f").arg("-c").arg(config);
         // In the hidden folder, since the path of a socket must be short.
         let run = run.args([
             "-s",
@@ -120,11 +146,27 @@ impl Fail2ban {
         ]);
         let running = Running {
             process: Process::start(run)?,
-            log: own_log,
+            log: own_log(folder),
         };
-        running.wait_for_log("Jail 'sshd' started", START_WITHIN)?;
+        running.wait_for_log(&format!("Jail '{jail}' started"), START_WITHIN)?;
         Ok(running)
     }
+
+    /// Its `fail2ban-regex`.
+    pub(super) fn regex(&self, config: &Path) -> Run {
+        Run::new("python3")
+            .arg(self.root.join("usr/bin/fail2ban-regex"))
+            .env(
+                "PYTHONPATH",
+                self.root.join("usr/lib/python3/dist-packages"),
+            )
+            .arg("--config")
+            .arg(config)
+    }
+}
+
+fn own_log(folder: &Path) -> PathBuf {
+    folder.join("fail2ban.log")
 }
 
 /// A fail2ban that runs.

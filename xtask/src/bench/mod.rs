@@ -1,9 +1,11 @@
-//! Measures the whole daemon against Debian's fail2ban: `cargo xtask bench`.
+//! Measures the whole daemon against Debian's fail2ban: `cargo xtask bench`; and how fast lines are
+//! judged against everybody: [`detect`].
 //!
 //! Both run in the same namespaces, one after the other, with the same settings. Every figure is of
 //! this run; what could not be measured is said.
 
 mod corpus;
+mod detect;
 mod fail2ban;
 mod latency;
 mod memory;
@@ -41,11 +43,13 @@ const PROGRAMS: [Needed; 3] = [
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Measure a tenth: quicker, less exact
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Print one JSON object instead of a table
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+    #[command(subcommand)]
+    only: Option<Only>,
     #[command(flatten)]
     build: build::Choice,
     /// Measure in this folder; set where this program starts itself again in namespaces
@@ -54,6 +58,13 @@ pub(crate) struct Args {
     /// Where fail2ban was unpacked; set by the outer part
     #[arg(long, value_name = "DIR", hide = true)]
     fail2ban: Option<PathBuf>,
+}
+
+/// A part of it by itself, in more detail.
+#[derive(Debug, clap::Subcommand)]
+enum Only {
+    /// Measure how fast lines are judged, and compare with everybody who can be had
+    Detect(detect::Args),
 }
 
 /// What is measured how often.
@@ -82,6 +93,15 @@ const QUICK: Sizes = Sizes {
 };
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(Only::Detect(detect)) = &args.only {
+        let common = detect::Common {
+            quick: args.quick,
+            json: args.json,
+            build: &args.build,
+            inside: args.inside.as_deref(),
+        };
+        return detect::run(detect, &common);
+    }
     match (&args.inside, args.build.given()?) {
         (Some(folder), Some(built)) => inside(args, folder, &built),
         _ => outside(args),

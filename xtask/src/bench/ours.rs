@@ -43,6 +43,7 @@ pub(super) fn start(
     let settings = Settings {
         program: &lab.built.daemon,
         folder,
+        config: None,
         dropin: &dropin,
     };
     // Its log goes to a file as fail2ban's does; here come only errors at start.

@@ -172,7 +172,7 @@ impl Line {
 }
 
 /// Three digits, which is more than a measurement is worth; thousands are set apart.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value < 100.0 {
         return format!("{value:.2}");
     }

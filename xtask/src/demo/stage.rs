@@ -87,6 +87,7 @@ impl Stage {
         let settings = Settings {
             program: &built.daemon,
             folder,
+            config: None,
             dropin: &dropin,
         };
         let started = Stockade::start(&settings, move |line| log.report(Event::Said(line)));

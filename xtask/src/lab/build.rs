@@ -33,17 +33,26 @@ pub(crate) struct Built {
 impl Choice {
     /// What these arguments name, built where they name nothing; `tell` is told what is done.
     pub(crate) fn built(&self, tell: fn(std::fmt::Arguments<'_>)) -> Result<Built, Failure> {
+        let built = self.built_daemon(tell)?;
+        if self.given()?.is_none() {
+            tell(format_args!("building the stock plugins"));
+            for line in plugins::build(None, toolchain::Choice::Auto)? {
+                tell(format_args!("{line}"));
+            }
+        }
+        Ok(built)
+    }
+
+    /// The same without building plugins.
+    pub(crate) fn built_daemon(&self, tell: fn(std::fmt::Arguments<'_>)) -> Result<Built, Failure> {
         if let Some(built) = self.given()? {
             return Ok(built);
         }
         tell(format_args!(
-            "building the daemon ({} profile) and the stock plugins",
+            "building the daemon ({} profile)",
             self.profile
         ));
         self.cargo_build().arg("--package=stockade").succeed()?;
-        for line in plugins::build(None, toolchain::Choice::Auto)? {
-            tell(format_args!("{line}"));
-        }
         let target = workspace::target_dir()?;
         // Cargo's one profile whose folder has another name.
         let folder = if self.profile == "dev" {

@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, set_child_subreaper,
+    waitid, waitpid,
 };
 
 use super::clock;
@@ -127,6 +128,15 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Waits for its end like [`Process::wait`], but leaves it to be looked at: what it has used can
+    /// still be read then.
+    pub(crate) fn wait_for_last_look(&self, limit: Duration) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        clock::wait_for(limit, || {
+            matches!(waitid(WaitId::Pid(self.pid), options), Ok(Some(_)))
+        })
+    }
+
     /// Asks it to end (SIGTERM) and waits; it is killed when it does not.
     pub(crate) fn stop(mut self, limit: Duration) {
         kill(self.pid, Signal::TERM);
@@ -134,26 +144,40 @@ impl Process {
     }
 
     /// Waits for its end, killing it after `limit`, and returns what it wrote.
-    pub(crate) fn finish(mut self, limit: Duration) -> Result<Ended, Failure> {
+    pub(crate) fn finish(self, limit: Duration) -> Result<Ended, Failure> {
+        self.finish_after(|process| {
+            process.wait(limit);
+        })
+        .map(|(ended, ())| ended)
+    }
+
+    /// Closes its input, if nobody has taken that, and returns what it wrote and what `look` returns,
+    /// which is to wait for its end; it is killed if it has not ended after that.
+    pub(crate) fn finish_after<T>(
+        mut self,
+        look: impl FnOnce(&mut Self) -> T,
+    ) -> Result<(Ended, T), Failure> {
         drop(self.child.stdin.take());
         let stdout = collect(self.take_stdout()?);
         let stderr = collect(self.take_stderr()?);
-        let status = self.wait(limit);
+        let seen = look(&mut self);
+        let status = self.wait(Duration::ZERO);
         // Closes the pipes, so that the readers end.
         drop(self);
         let text = |reader: std::thread::JoinHandle<Vec<u8>>| {
             let bytes = reader.join().unwrap_or_default();
             String::from_utf8_lossy(&bytes).trim_end().to_owned()
         };
-        Ok(Ended {
+        let ended = Ended {
             success: status.is_some_and(|status| status.success()),
             status: status.map_or_else(
-                || format!("still running after {limit:?}"),
+                || "it took too long".to_owned(),
                 |status| status.to_string(),
             ),
             stdout: text(stdout),
             stderr: text(stderr),
-        })
+        };
+        Ok((ended, seen))
     }
 }
 
@@ -224,6 +248,6 @@ mod tests {
             .finish(Duration::ZERO)
             .unwrap();
         assert!(!ended.success);
-        assert_eq!(ended.status, "still running after 0ns");
+        assert_eq!(ended.status, "it took too long");
     }
 }

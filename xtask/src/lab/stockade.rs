@@ -25,7 +25,9 @@ pub(crate) struct Settings<'a> {
     pub(crate) program: &'a Path,
     /// A folder of its own: configuration and state.
     pub(crate) folder: &'a Path,
-    /// The file that is laid over the stock configuration.
+    /// The configuration, in `folder`; where there is none, the stock one is put there.
+    pub(crate) config: Option<&'a Path>,
+    /// The file that is laid over it.
     pub(crate) dropin: &'a str,
 }
 
@@ -43,10 +45,16 @@ impl Stockade {
         settings: &Settings<'_>,
         mut log: impl FnMut(String) + Send + 'static,
     ) -> Result<Self, Failure> {
-        let config = settings.folder.join("stockade.toml");
-        let dropins = settings.folder.join("stockade.d");
+        let config = match settings.config {
+            Some(config) => config.to_owned(),
+            None => {
+                let config = settings.folder.join("stockade.toml");
+                fs::copy(workspace::root().join("config/stockade.toml"), &config)?;
+                config
+            }
+        };
+        let dropins = config.with_file_name("stockade.d");
         fs::create_dir_all(&dropins)?;
-        fs::copy(workspace::root().join("config/stockade.toml"), &config)?;
         fs::write(dropins.join("lab.toml"), settings.dropin)?;
         let run = Run::new(settings.program)
             .args(["run", "--config"])
