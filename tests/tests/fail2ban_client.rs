@@ -47,7 +47,7 @@ fn their_jails(dir: &Path) -> String {
         format!("[{name}]\nenabled = true\nfilter = plain\nlogpath = {dir}/{log}\n")
     };
     format!(
-        "[DEFAULT]\nbackend = polling\nmaxretry = 3\nmaxmatches = 3\nignoreself = false\nbantime = 10m\nfindtime = 10m\n\
+        "[DEFAULT]\nbackend = polling\nmaxretry = 3\nmaxmatches = 3\nignoreself = false\nbantime = 10m\nfindtime = 10m\nusedns = no\n\
          action =\n{}{}",
         jail("sshd", "auth.log"),
         jail("web", "web.log")
@@ -67,7 +67,7 @@ impl Theirs {
         place.write(
             "fail2ban/fail2ban.conf",
             &format!(
-                "[Definition]\nloglevel = INFO\nlogtarget = {shown}/log\nsyslogsocket = auto\n\
+                "[Definition]\nloglevel = DEBUG\nlogtarget = {shown}/log\nsyslogsocket = auto\n\
                  socket = {shown}/socket\npidfile = {shown}/pid\ndbfile = :memory:\n\
                  dbpurgeage = 1d\ndbmaxmatches = 10\nallowipv6 = auto\n"
             ),
@@ -177,6 +177,9 @@ const ASKED: &str = "
 status sshd
 status web
 status sshd extra
+status sshd short
+status sshd basic
+echo one two
 status nojail
 banned
 banned 192.0.2.1
@@ -195,6 +198,13 @@ get sshd ignoreip
 get sshd ignoreregex
 get sshd logpath
 get sshd journalmatch
+get sshd maxlines
+get sshd logencoding
+get sshd datepattern
+get sshd logtimezone
+get sshd usedns
+get loglevel
+get dbpurgeage
 get nojail bantime
 get sshd nothing
 get sshd
@@ -223,6 +233,15 @@ set sshd delignoreip 10.0.0.1
 set sshd bantime 1h
 set sshd findtime 2m
 set sshd maxretry 7
+set sshd maxmatches 4
+get sshd maxmatches
+set sshd ignoreself true
+get sshd ignoreself
+set sshd ignoreself off
+set nojail attempt 192.0.2.7
+set sshd attempt 192.0.2.7
+set web attempt 192.0.2.8 one two three
+banned 192.0.2.8
 get sshd bantime
 set sshd bantime -1
 get sshd bantime

@@ -1,6 +1,7 @@
 //! The checked settings: every value has its type, is in its range, and names only what exists.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,6 +74,17 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
+impl fmt::Display for LogTarget {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stderr => f.write_str("stderr"),
+            Self::Journal => f.write_str("journal"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// How much the daemon writes to its own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -86,6 +98,20 @@ pub enum LogLevel {
     Debug,
     /// And everything else.
     Trace,
+}
+
+impl LogLevel {
+    /// As it is written in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// `[firewall]`: what drops the packets.
@@ -299,6 +325,19 @@ pub enum UseDns {
     Raw,
 }
 
+impl UseDns {
+    /// As it is written in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Warn => "warn",
+            Self::Raw => "raw",
+        }
+    }
+}
+
 /// The zone of dates in a log that name none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogZone {
@@ -310,6 +349,22 @@ pub enum LogZone {
     Offset(i32),
     /// A name of the zone database, such as `Europe/Berlin`; not looked up yet.
     Named(Located<String>),
+}
+
+impl fmt::Display for LogZone {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Utc => f.write_str("UTC"),
+            Self::Offset(seconds) => {
+                let sign = if *seconds < 0 { '-' } else { '+' };
+                let minutes = seconds.unsigned_abs() / 60;
+                write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+            }
+            Self::Named(name) => f.write_str(&name.value),
+        }
+    }
 }
 
 /// Where a jail's lines are read from.

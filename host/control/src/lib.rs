@@ -20,14 +20,15 @@ pub use frame::{
     encode_request, read_frame,
 };
 pub use reply::{
-    BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply, Excerpt,
-    IdKind, ItemResult, Outcome, ReloadReply, Severity, StopReply, UnbanReply, VersionReply,
+    AttemptReply, BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply,
+    Excerpt, IdKind, ItemResult, Outcome, ReloadReply, Severity, StopReply, UnbanReply,
+    VersionReply,
 };
 pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};
 pub use rules::{Growth, Increment, RulesReply};
 pub use status::{
-    AbsentJail, FirewallStatus, JailStatus, PluginRole, PluginState, PluginStatus, SourceKind,
-    SourceStatus, State, StatusReply, StoreStatus,
+    AbsentJail, FirewallStatus, JailStatus, LogStatus, PluginRole, PluginState, PluginStatus,
+    SourceKind, SourceStatus, State, StatusReply, StoreStatus,
 };
 pub use time::Time;
 

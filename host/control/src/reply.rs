@@ -18,13 +18,15 @@ pub enum ControlReply {
     /// Which stockade it is.
     Version(VersionReply),
     /// How everything is.
-    Status(StatusReply),
+    Status(Box<StatusReply>),
     /// Who is banned.
     Banned(BannedReply),
     /// The rules of a jail.
     Rules(Box<RulesReply>),
     /// The rules of a jail after the change.
     Tune(Box<RulesReply>),
+    /// What became of a failure.
+    Attempt(AttemptReply),
     /// What became of each id to ban.
     Ban(BanReply),
     /// What became of each id to unban.
@@ -180,6 +182,16 @@ impl From<&FailureId> for IdKind {
     }
 }
 
+/// The answer to `attempt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttemptReply {
+    /// Failures of the id within findtime, these included; 0 where they were not counted.
+    pub failures: u32,
+    /// What became of them: `counted`, `banned`, or why not.
+    pub result: ItemResult,
+}
+
 /// The answer to `ban`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -268,6 +280,8 @@ pub enum Outcome {
     NotBanned,
     /// It is neither an address nor a network.
     NotAnAddress,
+    /// Its failure is counted, and it is not banned for it.
+    Counted,
     /// It was decided, but the firewall or the store refused; `reason` says which.
     Failed,
     /// A word of a newer daemon.
@@ -280,7 +294,10 @@ impl Outcome {
     /// Whether what was asked is so now.
     #[must_use]
     pub fn is_success(self) -> bool {
-        matches!(self, Self::Banned | Self::AlreadyBanned | Self::Unbanned)
+        matches!(
+            self,
+            Self::Banned | Self::AlreadyBanned | Self::Unbanned | Self::Counted
+        )
     }
 }
 

@@ -35,6 +35,17 @@ pub enum ControlRequest {
     },
     /// Change rules of a jail until the configuration is read again.
     Tune(TuneRequest),
+    /// Count a failure that no log tells of.
+    Attempt {
+        /// The jail that counts it.
+        #[serde(with = "jail")]
+        jail: JailName,
+        /// An address or network.
+        id: String,
+        /// Text that explains it, each line as one failure; none counts as one.
+        #[serde(default)]
+        lines: Vec<String>,
+    },
     /// Ban these now, for the jail's bantime.
     Ban {
         /// The jail that bans.
@@ -58,8 +69,9 @@ pub enum ControlRequest {
 
 impl ControlRequest {
     /// The words of `command`, in the order of the variants.
-    pub const COMMANDS: [&str; 10] = [
-        "ping", "version", "status", "banned", "rules", "tune", "ban", "unban", "reload", "stop",
+    pub const COMMANDS: [&str; 11] = [
+        "ping", "version", "status", "banned", "rules", "tune", "attempt", "ban", "unban",
+        "reload", "stop",
     ];
 }
 
@@ -79,6 +91,12 @@ pub struct TuneRequest {
     /// How many failures lead to a ban.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maxretry: Option<NonZeroU32>,
+    /// How many matched lines are kept to explain a ban.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maxmatches: Option<u32>,
+    /// Whether the addresses of this host are never banned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignoreself: Option<bool>,
     /// Entries to add to `ignoreip`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
@@ -96,6 +114,8 @@ impl TuneRequest {
             bantime: None,
             findtime: None,
             maxretry: None,
+            maxmatches: None,
+            ignoreself: None,
             ignore: Vec::new(),
             unignore: Vec::new(),
         }

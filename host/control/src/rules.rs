@@ -36,6 +36,16 @@ pub struct RulesReply {
     pub failregex: Vec<String>,
     /// What is no failure nevertheless.
     pub ignoreregex: Vec<String>,
+    /// How the date of a line is found: `default`, `none`, or patterns in fail2ban's language.
+    pub datepattern: Vec<String>,
+    /// How many lines a pattern gets to see at once.
+    pub maxlines: u32,
+    /// What host names in a line count for: `no`, `warn`, `yes` or `raw`.
+    pub usedns: String,
+    /// How the bytes of a line become text; `auto` is UTF-8.
+    pub logencoding: String,
+    /// The zone of dates that name none; `local` is this host's.
+    pub logtimezone: String,
     /// Who is told of bans besides the firewall.
     pub actions: Vec<String>,
 }

@@ -22,6 +22,8 @@ pub struct StatusReply {
     pub firewall: FirewallStatus,
     /// What survives a restart.
     pub store: StoreStatus,
+    /// Where the daemon tells what it does.
+    pub log: LogStatus,
     /// Where lines come from.
     pub sources: Vec<SourceStatus>,
     /// Who decides.
@@ -87,6 +89,18 @@ pub struct StoreStatus {
     pub state: State,
     /// What is wrong with it.
     pub message: Option<String>,
+    /// Seconds that a ban is remembered after it was over and twice its length has passed.
+    pub purge_age_s: u64,
+}
+
+/// The daemon's own log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogStatus {
+    /// `stderr`, `journal` or a path.
+    pub target: String,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
 }
 
 /// A source of lines.

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stockade_control::{
-    AbsentJail, BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply,
-    Excerpt, FirewallStatus, Increment, ItemResult, JailStatus, Outcome, PluginRole, PluginState,
-    PluginStatus, ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply,
-    StopReply, StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
+    AbsentJail, AttemptReply, BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind,
+    ErrorReply, Excerpt, FirewallStatus, Increment, ItemResult, JailStatus, LogStatus, Outcome,
+    PluginRole, PluginState, PluginStatus, ReloadReply, RulesReply, Severity, SourceKind,
+    SourceStatus, State, StatusReply, StopReply, StoreStatus, Time, UnbanReply, VersionReply,
+    decode_reply, encode,
 };
 use stockade_core::{
     Ban, BanTimeIncrement, Factor, FailureId, Growth, IgnoreReason, JailName, Timestamp,
@@ -40,6 +41,20 @@ fn increment() -> BanTimeIncrement {
         maxtime: Some(Duration::from_secs(5 * 7 * 86_400)),
         rndtime: Duration::from_secs(600),
         overalljails: false,
+    }
+}
+
+fn plugin() -> PluginStatus {
+    PluginStatus {
+        name: "webhook".into(),
+        role: PluginRole::Action,
+        jails: vec!["sshd".into()],
+        state: PluginState::Quarantined,
+        quarantined_until: Some(Time::from(at(60))),
+        message: Some("plugin 'webhook' exceeded 10 s in apply".into()),
+        faults: 3,
+        skipped_lines: 0,
+        queue: 2,
     }
 }
 
@@ -75,17 +90,6 @@ fn status() -> StatusReply {
         total_while_banned: 9,
         forgotten: 0,
     };
-    let plugin = PluginStatus {
-        name: "webhook".into(),
-        role: PluginRole::Action,
-        jails: vec!["sshd".into()],
-        state: PluginState::Quarantined,
-        quarantined_until: Some(Time::from(at(60))),
-        message: Some("plugin 'webhook' exceeded 10 s in apply".into()),
-        faults: 3,
-        skipped_lines: 0,
-        queue: 2,
-    };
     StatusReply {
         version: "0.1.0".into(),
         pid: 812,
@@ -102,6 +106,11 @@ fn status() -> StatusReply {
             path: "/var/lib/stockade/bans.sqlite3".into(),
             state: State::Degraded,
             message: Some("no space left for '/var/lib/stockade/bans.sqlite3'".into()),
+            purge_age_s: 86_400,
+        },
+        log: LogStatus {
+            target: "stderr".into(),
+            level: "info".into(),
         },
         sources: vec![source],
         jails: vec![jail],
@@ -109,7 +118,7 @@ fn status() -> StatusReply {
             name: "nginx-auth".into(),
             message: "no file /var/log/nginx/error.log".into(),
         }],
-        plugins: vec![plugin],
+        plugins: vec![plugin()],
     }
 }
 
@@ -129,6 +138,11 @@ fn rules() -> RulesReply {
         prefregex: None,
         failregex: vec!["^Invalid user <F-USER>.*</F-USER> from <ADDR> port \\d+$".into()],
         ignoreregex: Vec::new(),
+        datepattern: vec!["default".into()],
+        maxlines: 1,
+        usedns: "no".into(),
+        logencoding: "auto".into(),
+        logtimezone: "local".into(),
         actions: Vec::new(),
     }
 }
@@ -164,6 +178,10 @@ fn examples() -> Vec<(&'static str, ControlReply)> {
             ban("alice", Some(600)),
         ],
     };
+    let attempt = AttemptReply {
+        failures: 2,
+        result: ItemResult::new("192.0.2.1", Outcome::Counted).in_jail("sshd"),
+    };
     let ban = BanReply {
         banned: 1,
         results: vec![
@@ -196,9 +214,10 @@ fn examples() -> Vec<(&'static str, ControlReply)> {
     vec![
         ("ping", ControlReply::Ping {}),
         ("version", ControlReply::Version(VersionReply::new("0.1.0"))),
-        ("status", ControlReply::Status(status())),
+        ("status", ControlReply::Status(Box::new(status()))),
         ("banned", ControlReply::Banned(banned)),
         ("rules", ControlReply::Rules(Box::new(rules()))),
+        ("attempt", ControlReply::Attempt(attempt)),
         ("ban", ControlReply::Ban(ban)),
         ("unban", ControlReply::Unban(unban)),
         ("reload", ControlReply::Reload(reload)),
@@ -293,6 +312,7 @@ fn the_document_names_every_command_kind_and_outcome() {
         Outcome::Unbanned,
         Outcome::NotBanned,
         Outcome::NotAnAddress,
+        Outcome::Counted,
         Outcome::Failed,
     ];
     let commands = stockade_control::ControlRequest::COMMANDS.map(|c| format!("\"{c}\""));

@@ -227,6 +227,7 @@ fn items(results: &[ItemResult]) -> String {
             Outcome::Unbanned => "unbanned",
             Outcome::NotBanned => "was not banned",
             Outcome::NotAnAddress => "not an address or network",
+            Outcome::Counted => "counted",
             Outcome::Failed => "failed",
             Outcome::Unknown => "unknown outcome",
         };

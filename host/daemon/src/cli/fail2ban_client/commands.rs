@@ -63,17 +63,16 @@ impl Commands<'_> {
             ["ping"] => self.ping(),
             ["version"] => Ok(env!("CARGO_PKG_VERSION").to_owned()),
             ["status"] => Ok(texts::status(&self.status(None)?.jails)),
-            ["status", jail, ..] => self.jail_status(jail),
+            ["status", jail] => self.jail_status(jail, true),
+            ["status", jail, flavor, ..] => self.jail_status(jail, *flavor != "short"),
             ["banned", ips @ ..] => self.banned(ips),
             ["unban", "--all"] => self.unban(None, UnbanWhom::All),
             ["unban", ip, ..] if !ip.is_empty() => {
                 let ips = words.iter().skip(1).map(|ip| (*ip).to_owned());
                 self.unban(None, UnbanWhom::Ids(ips.collect()))
             }
-            ["get", "dbfile"] => {
-                let path = self.status(None)?.store.path;
-                Ok(texts::branches("Current database file is:", &[path]))
-            }
+            ["echo", words @ ..] => Ok(words.join(" ")),
+            ["get", what] => self.get_global(what),
             ["get", jail, what, arguments @ ..] => self.get(jail, what, arguments),
             ["set", jail, what, arguments @ ..] => self.set(jail, what, arguments),
             ["get" | "set", ..] => Err(Refusal::too_few_words()),
@@ -101,7 +100,7 @@ impl Commands<'_> {
 
     fn status(&mut self, jail: Option<JailName>) -> Result<StatusReply, Refusal> {
         match self.client.request(&ControlRequest::Status { jail })? {
-            ControlReply::Status(status) => Ok(status),
+            ControlReply::Status(status) => Ok(*status),
             other => Err(unexpected(other)),
         }
     }
@@ -131,14 +130,18 @@ impl Commands<'_> {
         }
     }
 
-    fn jail_status(&mut self, name: &str) -> Answer {
+    fn jail_status(&mut self, name: &str, with_ids: bool) -> Answer {
         let rules = self.rules(name)?;
         let jail = JailName::try_new(name).map_err(|_| Refusal::no_jail(name))?;
         let status = self.status(Some(jail.clone()))?;
         let bans = self.bans(Some(jail))?;
         let banned: Vec<String> = bans.into_iter().rev().map(|ban| ban.id).collect();
         match status.jails.first() {
-            Some(jail) => Ok(texts::jail_status(jail, &rules, &banned)),
+            Some(jail) => Ok(texts::jail_status(
+                jail,
+                &rules,
+                with_ids.then_some(&banned),
+            )),
             None => Err(Refusal::no_jail(name)),
         }
     }
@@ -188,6 +191,11 @@ impl Commands<'_> {
             "failregex" => texts::patterns(&rules.failregex),
             "ignoreregex" => texts::patterns(&rules.ignoreregex),
             "prefregex" => rules.prefregex.unwrap_or_default(),
+            "usedns" => rules.usedns,
+            "maxlines" => rules.maxlines.to_string(),
+            "logencoding" => texts::encoding(&rules),
+            "datepattern" => texts::date_pattern(&rules),
+            "logtimezone" => texts::zone(&rules),
             "logpath" => texts::logpath(&rules.logpath),
             "journalmatch" => {
                 let status = self.status(JailName::try_new(name).ok())?;
@@ -210,6 +218,18 @@ impl Commands<'_> {
                     "Invalid command (no get action or not yet implemented)",
                 ));
             }
+        })
+    }
+
+    /// What is so for all jails.
+    fn get_global(&mut self, what: &str) -> Answer {
+        let status = |this: &mut Self| this.status(None);
+        Ok(match what {
+            "loglevel" => texts::log_level(&status(self)?.log),
+            "logtarget" => texts::log_target(&status(self)?.log),
+            "dbfile" => texts::branches("Current database file is:", &[status(self)?.store.path]),
+            "dbpurgeage" => texts::purge_age(&status(self)?.store),
+            _ => return Err(Refusal::too_few_words()),
         })
     }
 
@@ -245,6 +265,8 @@ impl Commands<'_> {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let mut tune = TuneRequest::new(jail.clone());
         match (what, arguments) {
+            ("attempt", []) => return Err(Refusal::too_few_words()),
+            ("attempt", [ip, lines @ ..]) => return self.attempt(jail, ip, owned(lines)),
             ("banip", ips) => return self.ban(jail, owned(ips)),
             ("unbanip", []) => return Err(Refusal::too_few_words()),
             ("unbanip", ["--report-absent", ips @ ..]) => {
@@ -255,12 +277,9 @@ impl Commands<'_> {
             ("delignoreip", ips) => tune.unignore = owned(ips),
             ("bantime", [time]) => tune.bantime = Some((*time).to_owned()),
             ("findtime", [time]) => tune.findtime = Some((*time).to_owned()),
-            ("maxretry", [count]) => {
-                let count = count.parse();
-                tune.maxretry = Some(
-                    count.map_err(|_| Refusal::nok("maxretry must be a whole number from 1"))?,
-                );
-            }
+            ("maxretry", [count]) => tune.maxretry = Some(number(what, count, 1)?),
+            ("maxmatches", [count]) => tune.maxmatches = Some(number(what, count, 0)?),
+            ("ignoreself", [value]) => tune.ignoreself = Some(is_true(value)),
             _ => {
                 return Err(Refusal::nok(format!(
                     "Invalid command {} (no set action or not yet implemented)",
@@ -278,6 +297,19 @@ impl Commands<'_> {
     fn tune(&mut self, request: TuneRequest) -> Result<(), Refusal> {
         match self.client.request(&ControlRequest::Tune(request))? {
             ControlReply::Tune(_) => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// fail2ban answers 1 whatever becomes of it.
+    fn attempt(&mut self, jail: JailName, ip: &str, lines: Vec<String>) -> Answer {
+        let id = ip.to_owned();
+        let request = ControlRequest::Attempt { jail, id, lines };
+        match self.client.request(&request)? {
+            ControlReply::Attempt(reply) if reply.result.outcome == Outcome::NotAnAddress => Err(
+                Refusal::nok(format!("{ip} is neither an address nor a network")),
+            ),
+            ControlReply::Attempt(_) => Ok("1".to_owned()),
             other => Err(unexpected(other)),
         }
     }
@@ -327,6 +359,16 @@ fn unexpected(reply: ControlReply) -> Refusal {
         ControlReply::Error(error) => Refusal::nok(error.message),
         _ => Refusal::nok("stockade gave another answer than was asked for"),
     }
+}
+
+fn number<N: std::str::FromStr>(what: &str, text: &str, least: u32) -> Result<N, Refusal> {
+    let wrong = |_| Refusal::nok(format!("{what} must be a whole number from {least}"));
+    text.parse().map_err(wrong)
+}
+
+/// fail2ban's words for yes.
+fn is_true(text: &str) -> bool {
+    matches!(text.to_lowercase().as_str(), "1" | "on" | "true" | "yes")
 }
 
 fn python_bool(value: bool) -> &'static str {

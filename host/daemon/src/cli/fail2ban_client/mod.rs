@@ -43,10 +43,12 @@ Commands:
     ping | version | status [JAIL] | banned [IP]... | unban --all | unban <IP>...
     get <JAIL> banip [SEP|--with-time] | banned [IP]... | bantime | findtime | maxretry | maxmatches
                ignoreip | ignoreself | logpath | journalmatch | prefregex | failregex | ignoreregex
-               actions
+               actions | usedns | maxlines | logencoding | logtimezone | datepattern
     set <JAIL> banip <IP>... | unbanip [--report-absent] <IP>... | addignoreip <IP>...
                delignoreip <IP>... | bantime <TIME> | findtime <TIME> | maxretry <NUMBER>
-    get dbfile
+               maxmatches <NUMBER> | ignoreself <BOOL> | attempt <IP> [LINE]...
+    get loglevel | logtarget | dbfile | dbpurgeage
+    echo [WORD]...
 
 What is set lasts until the next reload. 'stockade --help' shows stockade's own commands.";
 

@@ -1,6 +1,6 @@
 //! What fail2ban-client prints: its words and its drawing, since scripts read them.
 
-use stockade_control::{JailStatus, RulesReply};
+use stockade_control::{JailStatus, LogStatus, RulesReply, StoreStatus};
 
 /// A list as Python shows it.
 pub(super) fn list(items: impl IntoIterator<Item = String>) -> String {
@@ -51,23 +51,31 @@ pub(super) fn status(jails: &[JailStatus]) -> String {
     )
 }
 
-pub(super) fn jail_status(jail: &JailStatus, rules: &RulesReply, banned: &[String]) -> String {
+/// The flavour `short` is without the banned ids.
+pub(super) fn jail_status(
+    jail: &JailStatus,
+    rules: &RulesReply,
+    banned: Option<&Vec<String>>,
+) -> String {
     let (kind, sources) = if reads_journal(jail) {
         ("Journal matches:", journal_match(rules))
     } else {
         ("File list:", jail.sources.join(" "))
     };
-    format!(
+    let branch = if banned.is_some() { '|' } else { '`' };
+    let mut text = format!(
         "Status for the jail: {}\n|- Filter\n|  |- Currently failed:\t{}\n|  |- Total failed:\t{}\n\
-         |  `- {kind}\t{sources}\n`- Actions\n   |- Currently banned:\t{}\n   |- Total banned:\t{}\n   \
-         `- Banned IP list:\t{}",
+         |  `- {kind}\t{sources}\n`- Actions\n   |- Currently banned:\t{}\n   {branch}- Total banned:\t{}",
         jail.name,
         jail.currently_failing,
         jail.total_failed,
         jail.currently_banned,
         jail.total_banned,
-        banned.join(" "),
-    )
+    );
+    if let Some(banned) = banned {
+        text.push_str(&format!("\n   `- Banned IP list:\t{}", banned.join(" ")));
+    }
+    text
 }
 
 /// Whether the jail follows the journal, and not files.
@@ -113,6 +121,56 @@ pub(super) fn actions(jail: &str, actions: &[String]) -> String {
         "The jail {jail} has the following actions:\n{}",
         actions.join(", ")
     )
+}
+
+/// fail2ban's names of our levels.
+pub(super) fn log_level(log: &LogStatus) -> String {
+    let level = match log.level.as_str() {
+        "warn" => "WARNING",
+        "trace" => "TRACEDEBUG",
+        other => &other.to_uppercase(),
+    };
+    format!("Current logging level is {}", quoted(level))
+}
+
+pub(super) fn log_target(log: &LogStatus) -> String {
+    let target = match log.target.as_str() {
+        "stderr" => "STDERR",
+        "journal" => "SYSTEMD-JOURNAL",
+        path => path,
+    };
+    branches("Current logging target is:", &[target.to_owned()])
+}
+
+pub(super) fn purge_age(store: &StoreStatus) -> String {
+    let age = format!("{}seconds", store.purge_age_s);
+    branches("Current database purge age is:", &[age])
+}
+
+pub(super) fn encoding(rules: &RulesReply) -> String {
+    let name = match rules.logencoding.as_str() {
+        "auto" => "UTF-8",
+        name => name,
+    };
+    format!("Current log encoding is set to:\n{name}")
+}
+
+pub(super) fn date_pattern(rules: &RulesReply) -> String {
+    let patterns = rules.datepattern.join("\n");
+    let shown = match patterns.as_str() {
+        "default" | "{DEFAULT}" => "Default Detectors",
+        "none" => "None",
+        patterns => patterns,
+    };
+    format!("Current date pattern set to: {shown}")
+}
+
+/// The zone of this host is none of the jail's own.
+pub(super) fn zone(rules: &RulesReply) -> String {
+    match rules.logtimezone.as_str() {
+        "local" => "None".to_owned(),
+        zone => zone.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Answers to control requests.
 
+mod attempt;
 mod bans;
 mod rules;
 mod status;
@@ -24,6 +25,7 @@ impl Daemon {
             ControlRequest::Banned { jail } => self.banned(jail.as_ref()).await,
             ControlRequest::Rules { jail } => self.rules(&jail),
             ControlRequest::Tune(request) => self.tune(&request).await,
+            ControlRequest::Attempt { jail, id, lines } => self.attempt(jail, &id, &lines).await,
             ControlRequest::Ban { jail, ids } => self.ban(jail, &ids).await,
             ControlRequest::Unban(request) => self.unban(request.jail, &request.whom).await,
             ControlRequest::Reload {} => self.reload().await,

@@ -1,6 +1,6 @@
 //! The rules of a jail: asked for, and changed until the configuration is read again.
 
-use stockade_config::{FilterChoice, IgnoreEntry, JailRules, JailSettings, Located};
+use stockade_config::{DatePattern, FilterChoice, IgnoreEntry, JailRules, JailSettings, Located};
 use stockade_control::{ControlReply, ErrorKind, RulesReply, TuneRequest};
 use stockade_core::{BanTime, Escaped, JailName, parse_bantime, parse_duration};
 
@@ -66,6 +66,13 @@ fn reply(jail: &JailSettings) -> RulesReply {
         maxmatches: rules.maxmatches,
         ignoreip: rules.ignoreip.iter().map(IgnoreEntry::to_string).collect(),
         ignoreself: rules.ignoreself,
+        usedns: rules.usedns.as_str().to_owned(),
+        logencoding: rules
+            .logencoding
+            .as_ref()
+            .map_or_else(|| "auto".to_owned(), |name| name.value.clone()),
+        logtimezone: rules.logtimezone.to_string(),
+        maxlines: 1,
         actions: rules.actions.iter().map(ToString::to_string).collect(),
         ..RulesReply::default()
     };
@@ -75,6 +82,12 @@ fn reply(jail: &JailSettings) -> RulesReply {
             reply.prefregex = filter.prefregex.as_ref().map(|text| text.value.clone());
             reply.failregex = texts(&filter.failregex);
             reply.ignoreregex = texts(&filter.ignoreregex);
+            reply.maxlines = filter.maxlines;
+            reply.datepattern = match &filter.datepattern {
+                DatePattern::Default => vec!["default".to_owned()],
+                DatePattern::None => vec!["none".to_owned()],
+                DatePattern::Patterns(patterns) => texts(patterns),
+            };
         }
         FilterChoice::Plugin(name) => reply.filter = format!("plugin {name}"),
     }
@@ -97,6 +110,12 @@ fn tuned(before: &JailRules, request: &TuneRequest) -> Result<JailRules, String>
     }
     if let Some(maxretry) = request.maxretry {
         rules.maxretry = maxretry;
+    }
+    if let Some(maxmatches) = request.maxmatches {
+        rules.maxmatches = maxmatches;
+    }
+    if let Some(ignoreself) = request.ignoreself {
+        rules.ignoreself = ignoreself;
     }
     let entry = |text: &String| {
         IgnoreEntry::parse(text).ok_or_else(|| {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use stockade_config::FilterChoice;
 use stockade_control::{
-    AbsentJail, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, PluginRole,
-    PluginState, PluginStatus, State, StatusReply, StoreStatus, Time,
+    AbsentJail, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, LogStatus,
+    PluginRole, PluginState, PluginStatus, State, StatusReply, StoreStatus, Time,
 };
 use stockade_core::{BanTime, IpNet, JailName, Timestamp};
 use stockade_firewall::{Element, FirewallError};
@@ -30,7 +30,7 @@ impl Daemon {
             .ok()
             .map(|elements| u64::try_from(elements.len()).unwrap_or(0));
         let failure = self.engine.firewall_failure().map(str::to_owned);
-        ControlReply::Status(StatusReply {
+        ControlReply::Status(Box::new(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_at: self.parts.started_at.into(),
@@ -47,11 +47,15 @@ impl Daemon {
                 bans,
             },
             store: self.store_status(),
+            log: LogStatus {
+                target: self.setup.settings.daemon.log_target.to_string(),
+                level: self.setup.settings.daemon.log_level.as_str().to_owned(),
+            },
             sources: self.sources.status(),
             jails: self.jails(only),
             absent: self.absent(only),
             plugins: self.plugins(),
-        })
+        }))
     }
 
     fn store_status(&self) -> StoreStatus {
@@ -65,6 +69,7 @@ impl Daemon {
             state: if failing { State::Failed } else { State::Ok },
             message: failing
                 .then(|| "state cannot be stored; bans would not survive a crash".to_owned()),
+            purge_age_s: self.setup.settings.daemon.db_purge_age.as_secs(),
         }
     }
 
