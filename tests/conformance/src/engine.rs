@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::oracle::{Oracle, TheirFilter};
+use crate::oracle::{Oracle, Question, TheirFilter};
 use crate::verdict::Verdict;
 
 /// Somebody who reads a filter of a fail2ban configuration and judges lines by it.
@@ -52,7 +52,9 @@ impl Engine for Oracle {
         name: &str,
         options: &[(String, String)],
     ) -> Result<Opened<TheirFilter>, String> {
-        let filter = self.read(dir, name, options).map_err(|e| e.to_string())?;
+        let filter = self
+            .read(dir, name, options, true)
+            .map_err(|e| e.to_string())?;
         let patterns = filter.failregex.clone();
         Ok(Opened { filter, patterns })
     }
@@ -63,8 +65,13 @@ impl Engine for Oracle {
         line: &[u8],
         journal: bool,
     ) -> Result<Vec<Verdict>, String> {
-        let mut judged = Oracle::judge(self, filter, [line], false, journal)
-            .map_err(|fault| fault.to_string())?;
+        let question = Question {
+            every: true,
+            journal,
+            ..Question::default()
+        };
+        let mut judged =
+            Oracle::judge(self, filter, [line], &question).map_err(|fault| fault.to_string())?;
         judged.pop().unwrap_or_else(|| Err("no answer".to_owned()))
     }
 }

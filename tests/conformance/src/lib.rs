@@ -6,6 +6,7 @@
 mod check;
 mod compare;
 mod condition;
+mod differential;
 mod engine;
 mod oracle;
 mod ours;
@@ -15,9 +16,13 @@ mod subjects;
 mod verdict;
 
 pub use check::{NOW, ZONE, check, zone};
+pub use differential::{
+    Chosen, Comparison, Differential, Known, Line, Said, Unexplained, Way, known,
+};
 pub use engine::{Engine, Opened};
 pub use oracle::{
-    Judged, MUST_RUN, Oracle, OracleError, PACKAGE, Patterns, Setup, TheirDate, TheirFilter,
+    Judged, MUST_RUN, Oracle, OracleError, PACKAGE, Patterns, Question, Setup, TheirDate,
+    TheirFilter,
 };
 pub use ours::{OurFilter, Ours};
 pub use report::{Failure, Report};

@@ -4,22 +4,50 @@ One request and one answer a line, both JSON. Text that was bytes travels with o
 each byte. The zone is the process's own (TZ).
 """
 
+import datetime
 import json
 import logging
+import random
+import signal
 import sys
+import types
 
 tree, now = sys.argv[1], float(sys.argv[2])
 if tree:
     sys.path.insert(0, tree)
 
 from fail2ban.client.filterreader import FilterReader
+from fail2ban.server import datedetector, strptime, utils
 from fail2ban.server.datedetector import DateDetector
+from fail2ban.server.failmanager import FailManager
 from fail2ban.server.filter import Filter
 from fail2ban.server.mytime import MyTime
+from fail2ban.server.ticket import FailTicket
 from fail2ban.version import version
 
 logging.getLogger("fail2ban").addHandler(logging.NullHandler())
 logging.getLogger("fail2ban").propagate = False
+# It says why it found nothing, at length, to nobody.
+logging.disable(logging.CRITICAL)
+
+# No clock is before this: what fail2ban takes for a year of this century depends on when it started.
+EARLIEST_START = 1795413420
+
+
+def steer_clocks():
+    """Lets all of fail2ban go by the time that it is told, also where it reads the real one."""
+    clock = types.SimpleNamespace(
+        now=lambda: datetime.datetime.fromtimestamp(max(now, EARLIEST_START)),
+        fromtimestamp=datetime.datetime.fromtimestamp,
+    )
+    own, strptime.datetime = strptime.datetime, types.SimpleNamespace(datetime=clock)
+    strptime._updateTimeRE()
+    strptime.datetime = own
+    for module in (datedetector, utils):
+        module.time = types.SimpleNamespace(time=MyTime.time)
+
+
+steer_clocks()
 
 JOURNAL_TIME = "2005-08-14T10:00:00"
 
@@ -30,8 +58,8 @@ class Tried:
     def __init__(self, request):
         self.filter = Filter(None, useDns=request.get("usedns") or "warn")
         self.filter.returnRawHost = request.get("raw", True)
-        self.filter.checkAllRegex = request.get("every", True)
-        self.filter.checkFindTime = False
+        # Whether dates far from now count as now.
+        self.filter.checkFindTime = request.get("operating", False)
         self.filter.active = True
         self.datepattern = None
         self.parts = {"prefregex": None, "ignoreregex": [], "maxlines": 1}
@@ -77,6 +105,14 @@ class Tried:
         )
 
 
+def too_costly(_signal, _frame):
+    raise TimeoutError("too costly")
+
+
+# Its patterns may go back and forth for ever.
+signal.signal(signal.SIGVTALRM, too_costly)
+LINE_SECONDS_MAX = 0.4
+
 tried = []
 
 
@@ -117,8 +153,12 @@ def keep(made):
     return dict(made.described(), filter=len(tried) - 1)
 
 
+# What the other side can hold; a label of daemontools can be later.
+MICROS_MAX = (1 << 63) - 1
+
+
 def micros(seconds):
-    return None if seconds is None else round(seconds * 1000000)
+    return None if seconds is None else min(round(seconds * 1000000), MICROS_MAX)
 
 
 def plain(value):
@@ -160,18 +200,25 @@ def decoded(line):
 def judge(request):
     """What is found in each of some lines, one after the other; an exception is a text."""
     made = tried[request["filter"]]
+    made.filter.checkAllRegex = request["every"]
     if request.get("forget"):
         made.forget()
     results = []
-    for line in request["lines"]:
+    times = request.get("times") or []
+    for number, line in enumerate(request["lines"]):
         line = decoded(line)
+        if times:
+            MyTime.setTime(times[number])
         try:
+            signal.setitimer(signal.ITIMER_VIRTUAL, LINE_SECONDS_MAX)
             if request.get("journal"):
                 found = made.filter.processLine(("", JOURNAL_TIME, line), MyTime.time())
             else:
                 found = made.filter.processLine(line)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             results.append([finding(one) for one in found])
         except Exception as fault:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             results.append("%s: %s" % (type(fault).__name__, fault))
     return {"results": results}
 
@@ -194,6 +241,29 @@ def dates(request):
     return {"results": results}
 
 
+def invent(request):
+    """Texts as the patterns of a filter describe them, near enough to be of interest."""
+    filter = tried[request["filter"]].filter
+    dice = random.Random(request["seed"])
+    prefix = filter.prefRegex and Inventor(filter.prefRegex.getRegex())
+    patterns = [Inventor(pattern) for pattern in filter.getFailRegex()]
+    results = []
+    for _ in range(request["count"] if patterns else 0):
+        text = dice.choice(patterns).text(dice)
+        if prefix:
+            text = prefix.text(dice, content=text)
+        results.append(text.replace("\n", " ").encode("utf-8", "replace").decode("latin-1"))
+    return {"results": results}
+
+
+def count(request):
+    """How many failures of one address are counted after each of some, by when they happened."""
+    manager = FailManager()
+    manager.setMaxTime(request["findtime"])
+    results = [manager.addFailure(FailTicket("192.0.2.1", time)) for time in request["times"]]
+    return {"results": results}
+
+
 def set_now(request):
     MyTime.setAlternateNow(request["now"])
     MyTime.setTime(request["now"])
@@ -205,6 +275,8 @@ ANSWERS = {
     "make": make_filter,
     "judge": judge,
     "dates": dates,
+    "invent": invent,
+    "count": count,
     "now": set_now,
 }
 

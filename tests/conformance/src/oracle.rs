@@ -11,7 +11,7 @@ use stockade_core::Timestamp;
 use crate::verdict::Verdict;
 
 /// The side of the conversation that imports fail2ban.
-const PROGRAM: &str = include_str!("oracle.py");
+const PROGRAM: &str = concat!(include_str!("invent.py"), include_str!("oracle.py"));
 
 /// Debian's package is seen by Debian's Python alone; another one may come first on `PATH`.
 const PYTHONS: [&str; 2] = ["/usr/bin/python3", "python3"];
@@ -79,6 +79,19 @@ pub type TheirDate = (usize, usize, Option<i64>);
 /// What fail2ban says of one line: its findings, or the exception that it stumbled over.
 pub type Judged = Result<Vec<Verdict>, String>;
 
+/// How lines are to be judged.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// Every failregex is tried, also those after one that matches.
+    pub every: bool,
+    /// The first line is the first that the filter ever sees.
+    pub forget: bool,
+    /// The time of a line is not looked for in it, but is now.
+    pub journal: bool,
+    /// When each line is read, in seconds since the epoch; empty where the time stands still.
+    pub times: Vec<i64>,
+}
+
 /// Patterns of a filter that stands in no file.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Patterns {
@@ -94,6 +107,8 @@ pub struct Patterns {
     pub maxlines: Option<u32>,
     /// `yes`, `warn`, `no` or `raw`; `None` for `warn`.
     pub usedns: Option<String>,
+    /// As in a running daemon, dates far from now count as now.
+    pub operating: bool,
 }
 
 impl Oracle {
@@ -149,8 +164,16 @@ impl Oracle {
         &self.version
     }
 
+    /// Whether it is of this version or a later one.
+    #[must_use]
+    pub fn is_since(&self, version: [u32; 3]) -> bool {
+        let parts = self.version.split(['.', '-', '+', '~']);
+        let own = parts.map(|part| part.parse().unwrap_or(0)).take(3);
+        own.collect::<Vec<u32>>().as_slice() >= version.as_slice()
+    }
+
     /// Reads a filter of a configuration folder such as `/etc/fail2ban`, with options as in brackets
-    /// behind its name. Names are not resolved and every failregex is tried.
+    /// behind its name. With `names` host names are ids of their own, without they are nobody.
     ///
     /// # Errors
     /// Where fail2ban cannot read it.
@@ -159,34 +182,36 @@ impl Oracle {
         dir: &Path,
         name: &str,
         options: &[(String, String)],
+        names: bool,
     ) -> Result<TheirFilter, OracleError> {
         let options: serde_json::Map<_, _> = options
             .iter()
             .map(|(name, value)| (name.clone(), value.as_str().into()))
             .collect();
-        self.ask(json!({"ask": "read", "dir": dir, "name": name, "options": options}))
+        self.ask(json!({
+            "ask": "read",
+            "dir": dir,
+            "name": name,
+            "options": options,
+            "usedns": if names { "warn" } else { "no" },
+            "raw": names,
+        }))
     }
 
-    /// Makes a filter. With `every` each failregex is tried; with `raw` names are not resolved.
+    /// Makes a filter. With `raw` names are not resolved.
     ///
     /// # Errors
     /// Where fail2ban refuses a pattern.
-    pub fn make(
-        &mut self,
-        patterns: &Patterns,
-        every: bool,
-        raw: bool,
-    ) -> Result<TheirFilter, OracleError> {
+    pub fn make(&mut self, patterns: &Patterns, raw: bool) -> Result<TheirFilter, OracleError> {
         let mut request = json!(patterns);
-        let more = json!({"ask": "make", "every": every, "raw": raw});
+        let more = json!({"ask": "make", "raw": raw});
         if let (Value::Object(request), Value::Object(more)) = (&mut request, more) {
             request.extend(more);
         }
         self.ask(request)
     }
 
-    /// Asks what is found in lines, one after the other. With `forget` the first is the first that the
-    /// filter ever sees; with `journal` the time is not looked for in the line, but is now.
+    /// Asks what is found in lines, one after the other.
     ///
     /// # Errors
     /// Where the process has ended.
@@ -194,8 +219,7 @@ impl Oracle {
         &mut self,
         filter: &TheirFilter,
         lines: impl IntoIterator<Item = L>,
-        forget: bool,
-        journal: bool,
+        question: &Question,
     ) -> Result<Vec<Judged>, OracleError> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -208,14 +232,35 @@ impl Oracle {
             "ask": "judge",
             "filter": filter.filter,
             "lines": lines,
-            "forget": forget,
-            "journal": journal,
+            "every": question.every,
+            "forget": question.forget,
+            "journal": question.journal,
+            "times": question.times,
         }))?;
         let judged = |one| match one {
             One::Found(found) => Ok(found),
             One::Fault(fault) => Err(fault),
         };
         Ok(results.into_iter().map(judged).collect())
+    }
+
+    /// Asks for texts that the patterns of a filter describe, near enough to be of interest.
+    ///
+    /// # Errors
+    /// Where the process has ended.
+    pub fn invent(
+        &mut self,
+        filter: &TheirFilter,
+        seed: u64,
+        count: usize,
+    ) -> Result<Vec<Vec<u8>>, OracleError> {
+        let texts: Vec<String> = self.results(json!({
+            "ask": "invent",
+            "filter": filter.filter,
+            "seed": seed,
+            "count": count,
+        }))?;
+        Ok(texts.iter().map(|text| received(text)).collect())
     }
 
     /// Asks where the date of each line stands, in characters, and when it is; `templates` are one
@@ -230,6 +275,15 @@ impl Oracle {
     ) -> Result<Vec<Option<TheirDate>>, OracleError> {
         let lines: Vec<String> = lines.into_iter().map(|line| sent(line.as_ref())).collect();
         self.results(json!({"ask": "dates", "templates": templates, "lines": lines}))
+    }
+
+    /// Asks how many failures of one address are counted after each of some, which happened at `times`,
+    /// in seconds.
+    ///
+    /// # Errors
+    /// Where the process has ended.
+    pub fn count(&mut self, times: &[i64], findtime: u32) -> Result<Vec<u32>, OracleError> {
+        self.results(json!({"ask": "count", "times": times, "findtime": findtime}))
     }
 
     /// Sets what fail2ban takes for now.
@@ -301,4 +355,10 @@ impl Drop for Oracle {
 /// Bytes as JSON can have them: one character for each.
 fn sent(line: &[u8]) -> String {
     line.iter().copied().map(char::from).collect()
+}
+
+/// The way back.
+fn received(text: &str) -> Vec<u8> {
+    let byte = |char| u8::try_from(u32::from(char)).unwrap_or(b'?');
+    text.chars().map(byte).collect()
 }

@@ -40,6 +40,33 @@ impl Ours {
         }
     }
 
+    /// The zone of dates without one.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Reads a filter of the configuration folder `dir` with options as in brackets.
+    ///
+    /// # Errors
+    /// Why it cannot be used, for people.
+    pub fn compile(
+        &mut self,
+        dir: &Path,
+        name: &str,
+        options: &[(String, String)],
+        host_names: HostNames,
+    ) -> Result<Arc<Filter>, String> {
+        let tree = self.trees.entry(dir.to_owned());
+        let tree = tree.or_insert_with(|| Tree::read(dir));
+        let resolved = tree.filter(name, options).map_err(|faults| told(&faults))?;
+        let filter = Filter::compile(&source(&resolved, host_names)).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        })?;
+        Ok(Arc::new(filter))
+    }
+
     /// Forgets all lines that `filter` has judged.
     pub fn forget(&self, filter: &mut OurFilter) {
         filter.run = FilterRun::new(Arc::clone(&filter.filter), self.zone.clone());
@@ -55,19 +82,13 @@ impl Engine for Ours {
         name: &str,
         options: &[(String, String)],
     ) -> Result<Opened<OurFilter>, String> {
-        let tree = self.trees.entry(dir.to_owned());
-        let tree = tree.or_insert_with(|| Tree::read(dir));
-        let resolved = tree.filter(name, options).map_err(|faults| told(&faults))?;
-        let source = source(&resolved);
-        let filter = Filter::compile(&source).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            lines.join("\n")
-        })?;
-        let filter = Arc::new(filter);
+        // Host names are ids of their own, as in fail2ban's tests.
+        let filter = self.compile(dir, name, options, HostNames::Raw)?;
         let run = FilterRun::new(Arc::clone(&filter), self.zone.clone());
+        let patterns = filter.source().failregex.clone();
         Ok(Opened {
             filter: OurFilter { filter, run },
-            patterns: source.failregex,
+            patterns,
         })
     }
 
@@ -85,8 +106,8 @@ impl Engine for Ours {
     }
 }
 
-/// What detection is given for a filter; host names are ids of their own, as in fail2ban's tests.
-fn source(resolved: &ResolvedFilter) -> FilterSource {
+/// What detection is given for a filter.
+fn source(resolved: &ResolvedFilter, host_names: HostNames) -> FilterSource {
     let texts = |all: &[Written]| all.iter().map(|one| one.as_str().to_owned()).collect();
     let templates = match resolved.datepattern.as_deref() {
         None | Some([]) => vec!["{DEFAULT}".to_owned()],
@@ -105,12 +126,12 @@ fn source(resolved: &ResolvedFilter) -> FilterSource {
             Some(Located { value, .. }) => value,
             None => 1,
         },
-        host_names: HostNames::Raw,
+        host_names,
         ..FilterSource::default()
     }
 }
 
-fn verdict(finding: Finding) -> Verdict {
+pub(crate) fn verdict(finding: Finding) -> Verdict {
     let mut captures: BTreeMap<String, Value> = finding
         .captures
         .into_iter()

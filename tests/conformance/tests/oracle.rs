@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use stockade_conformance::{MUST_RUN, Oracle, PACKAGE, Patterns, Setup};
+use stockade_conformance::{MUST_RUN, Oracle, PACKAGE, Patterns, Question, Setup};
 use stockade_core::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_secs(1_124_013_600);
@@ -31,9 +31,13 @@ fn a_filter_of_patterns_finds_who_and_when() {
         failregex: vec!["^ no entry for <F-USER>\\S+</F-USER> from <HOST>$".to_owned()],
         ..Patterns::default()
     };
-    let filter = oracle.make(&patterns, true, true).unwrap();
+    let filter = oracle.make(&patterns, true).unwrap();
     let lines = ["Aug 14 11:59:00 no entry for joe from 192.0.2.1", "nothing"];
-    let judged = oracle.judge(&filter, lines, true, false).unwrap();
+    let question = Question {
+        forget: true,
+        ..Question::default()
+    };
+    let judged = oracle.judge(&filter, lines, &question).unwrap();
     let [Ok(found), Ok(nothing)] = judged.as_slice() else {
         panic!("{judged:?}");
     };
@@ -47,11 +51,11 @@ fn a_filter_of_patterns_finds_who_and_when() {
 fn a_filter_of_a_folder_is_read_with_its_options() {
     let Some(mut oracle) = oracle() else { return };
     let dir = Path::new("/etc/fail2ban");
-    let plain = oracle.read(dir, "sshd", &[]).unwrap();
+    let plain = oracle.read(dir, "sshd", &[], true).unwrap();
     let mode = ("mode".to_owned(), "aggressive".to_owned());
-    let aggressive = oracle.read(dir, "sshd", &[mode]).unwrap();
+    let aggressive = oracle.read(dir, "sshd", &[mode], true).unwrap();
     assert!(aggressive.failregex.len() > plain.failregex.len());
-    assert!(oracle.read(dir, "no-such-filter", &[]).is_err());
+    assert!(oracle.read(dir, "no-such-filter", &[], true).is_err());
 }
 
 #[test]
@@ -61,4 +65,37 @@ fn a_date_is_found_where_it_stands() {
         .dates(&[], ["x 2005-08-14 12:00:00 y", "none"])
         .unwrap();
     assert_eq!(dates, [Some((2, 21, Some(NOW.as_micros()))), None]);
+}
+
+#[test]
+fn a_line_that_fail2ban_would_go_back_and_forth_in_for_ever_is_given_up() {
+    let Some(mut oracle) = oracle() else { return };
+    let patterns = Patterns {
+        failregex: vec!["^ (?:a+)+b <HOST>$".to_owned()],
+        ..Patterns::default()
+    };
+    let filter = oracle.make(&patterns, true).unwrap();
+    let lines = [format!(" {}", "a".repeat(64)), " ab 192.0.2.1".to_owned()];
+    let judged = oracle.judge(&filter, lines, &Question::default()).unwrap();
+    assert_eq!(judged[0], Err("TimeoutError: too costly".to_owned()));
+    assert_eq!(judged[1].as_ref().unwrap().len(), 1);
+}
+
+#[test]
+fn made_up_texts_are_what_the_patterns_describe() {
+    let Some(mut oracle) = oracle() else { return };
+    let patterns = Patterns {
+        prefregex: Some("^ app\\[\\d+\\]: <F-CONTENT>.+</F-CONTENT>$".to_owned()),
+        failregex: vec!["^(?:no|bad) (?P<x>[a-c]{2}) (?P=x) from <ADDR>$".to_owned()],
+        ..Patterns::default()
+    };
+    let filter = oracle.make(&patterns, true).unwrap();
+    let texts = oracle.invent(&filter, 1, 100).unwrap();
+    assert_eq!(texts, oracle.invent(&filter, 1, 100).unwrap());
+    assert_ne!(texts, oracle.invent(&filter, 2, 100).unwrap());
+    let judged = oracle.judge(&filter, &texts, &Question::default()).unwrap();
+    let found = judged
+        .iter()
+        .filter(|one| one.as_ref().is_ok_and(|found| !found.is_empty()));
+    assert!(found.count() > 80);
 }

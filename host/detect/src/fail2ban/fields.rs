@@ -86,6 +86,16 @@ impl<'t> Fields<'t> {
     pub(super) fn iter(&self) -> impl Iterator<Item = Option<&str>> {
         self.0.iter().map(Option::as_deref)
     }
+
+    /// Takes what `before` says of that of which nothing is said yet: a group that took no part leaves
+    /// what the prefregex found. fail2ban before 1.1.1 forgot that then.
+    pub(super) fn complete(&mut self, before: &Fields<'t>) {
+        for (own, before) in self.0.iter_mut().zip(&before.0) {
+            if own.is_none() {
+                own.clone_from(before);
+            }
+        }
+    }
 }
 
 /// How the groups of one expression become fields.
@@ -104,8 +114,6 @@ pub(super) struct Naming {
 struct Named {
     group: usize,
     place: usize,
-    /// For an alternative or a part: whether the expression has the name itself.
-    own: bool,
 }
 
 impl Naming {
@@ -120,19 +128,14 @@ impl Naming {
         groups.sort_unstable();
         for &(name, group) in &groups {
             let place = names.place(name);
-            let own = true;
-            naming.plain.push(Named { group, place, own });
+            naming.plain.push(Named { group, place });
             for (prefix, list) in [
                 ("alt_", &mut naming.alternatives),
                 ("tuple_", &mut naming.parts),
             ] {
                 if let Some(target) = name.strip_prefix(prefix) {
-                    let target = target_name(target);
-                    list.push(Named {
-                        group,
-                        place: names.place(target),
-                        own: groups.iter().any(|(own, _)| *own == target),
-                    });
+                    let place = names.place(target_name(target));
+                    list.push(Named { group, place });
                 }
             }
         }
@@ -153,35 +156,31 @@ impl Naming {
         all.any(|named| named.place == DNS)
     }
 
-    /// Lays what a match in `text` holds over `fields`. A group that took no part empties its field,
-    /// even where the prefregex had filled it.
-    pub(super) fn lay<'t>(&self, text: &'t str, groups: &Groups, fields: &mut Fields<'t>) {
+    /// What a match in `text` holds.
+    pub(super) fn read<'t>(&self, text: &'t str, groups: &Groups, names: &Names) -> Fields<'t> {
         let value = |group| {
             let (start, end) = groups.span(group)?;
             text.get(start..end)
         };
+        let mut fields = names.fields();
         for named in &self.plain {
             fields.set(named.place, value(named.group).map(Cow::Borrowed));
         }
-        let mut filled: Vec<usize> = Vec::new();
         for named in &self.alternatives {
-            let own = named.own || filled.contains(&named.place);
-            let Some(text) = value(named.group).filter(|text| !text.is_empty()) else {
-                continue;
-            };
-            if !(own && fields.has(named.place)) {
-                fields.set(named.place, Some(Cow::Borrowed(text)));
-                filled.push(named.place);
+            let text = value(named.group).filter(|text| !text.is_empty());
+            if text.is_some() && !fields.has(named.place) {
+                fields.set(named.place, text.map(Cow::Borrowed));
             }
         }
-        let mut joined: Vec<usize> = Vec::new();
         for named in &self.parts {
-            let own = named.own || filled.contains(&named.place) || joined.contains(&named.place);
-            let before = fields.get(named.place).filter(|_| own).unwrap_or_default();
-            let all = format!("{before}, {}", value(named.group).unwrap_or_default());
-            fields.set(named.place, Some(Cow::Owned(all)));
-            joined.push(named.place);
+            let part = value(named.group).unwrap_or_default();
+            let all = match fields.take(named.place) {
+                Some(before) => Cow::Owned(format!("{before}, {part}")),
+                None => Cow::Borrowed(part),
+            };
+            fields.set(named.place, Some(all));
         }
+        fields
     }
 
     /// Where the group that is called by its place's own name stands.

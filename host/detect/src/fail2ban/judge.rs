@@ -215,7 +215,7 @@ impl Judging<'_> {
         if !self.find(&prefix.expression, &whole, PatternPlace::Prefregex) {
             return None;
         }
-        prefix.naming.lay(subject, &self.scratch.groups, before);
+        *before = (prefix.naming).read(subject, &self.scratch.groups, &self.rules.names);
         let span = prefix.naming.span(CONTENT, &self.scratch.groups);
         before.take(CONTENT);
         let Some((start, end)) = span.filter(|(start, end)| start < end) else {
@@ -274,9 +274,9 @@ impl Judging<'_> {
         before: &Fields<'_>,
         lines: usize,
     ) -> Next {
-        let mut fields = before.clone();
-        rule.naming
-            .lay(&content.text, &self.scratch.groups, &mut fields);
+        let naming = &rule.naming;
+        let mut fields = naming.read(&content.text, &self.scratch.groups, &self.rules.names);
+        fields.complete(before);
         let user = rule.naming.user(&self.scratch.groups);
         let user = content
             .start

@@ -43,8 +43,8 @@ const DEFAULTS: [&str; 17] = [
     "%b %d, %ExY %I:%M:%S %p",
     // ASSP.
     "^%b-%d-%Exy %k:%M:%S",
-    // ISO 8601 without marks.
-    r"%ExY%Exm%Exd(?:T| {1,2})%ExH%ExM%ExS(?:[,.]%f)?(?:\s*%z)?",
+    // ISO 8601 without marks, or, since 1.1.1, with some.
+    r"%ExY%Exm%Exd(?:-|T| {1,2})%ExH:?%ExM:?%ExS(?:[,.]%f)?(?:\s*%z)?",
     // A zone's name first, as monit has it.
     r"(?:%Z )?(?:%a )?%b %d %k:%M:%S(?:[.]%f)?(?: %ExY)?",
     // A zone's offset first.

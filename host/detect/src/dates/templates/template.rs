@@ -108,7 +108,11 @@ impl Template {
     pub(super) fn new(pattern: &str, key: &str) -> Result<Self, Fault> {
         if let Some((before, long, after)) = around_epoch(pattern) {
             let digits = if long { LONG_EPOCH } else { EPOCH };
-            let regex = format!("({before}({digits}){after})");
+            let mut regex = format!("{before}({digits}){after}");
+            // A group of the author's is what is cut out, since 1.1; otherwise all that matches is.
+            if !has_group(pattern) {
+                regex = format!("({regex})");
+            }
             let kind = Kind::Epoch { group: 2, long };
             return Self::build(pattern.to_owned(), &regex, Begin::Word, true, kind);
         }
@@ -350,16 +354,24 @@ fn without_stars(regex: &str) -> String {
     text
 }
 
-/// With a group around all but the anchors, unless there is a group without a name.
-fn grouped(regex: &str) -> String {
+/// Whether there is a group without a name.
+fn has_group(regex: &str) -> bool {
     let mut before = [' '; 2];
     let mut chars = regex.chars().peekable();
     while let Some(char) = chars.next() {
         let plain = char == '(' && before[1] != '\\' && before != ['(', '?'];
         if plain && chars.peek() != Some(&'?') {
-            return regex.to_owned();
+            return true;
         }
         before = [before[1], char];
+    }
+    false
+}
+
+/// With a group around all but the anchors, unless there is a group without a name.
+fn grouped(regex: &str) -> String {
+    if has_group(regex) {
+        return regex.to_owned();
     }
     let (begin, rest) = match regex.strip_prefix('^') {
         Some(rest) => ("^", rest),
