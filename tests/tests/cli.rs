@@ -342,3 +342,24 @@ fn a_filter_that_can_be_deceived_is_named_with_the_line_that_does_it() {
         told.out
     );
 }
+
+#[test]
+fn a_filter_of_json_entries_is_checked_and_tried_like_any_other() {
+    let place = Place::new("");
+    let filter = "format = \"json\"\nid = \"ip\"\ntime = \"ts\"\n[[failure]]\n\
+        status = 401\nmessage = '^no (such user$'\n";
+    place.write("filters/web.toml", filter);
+    let told = place.stockade(&["check"]);
+    let caret = "filters/web.toml:6:16: unclosed group\n  6 | message = '^no (such user$'\n    |                ^";
+    assert!(told.assert_code(78).err.contains(caret), "{}", told.err);
+    place.write("filters/web.toml", &filter.replace("no (", "no "));
+    place.stockade(&["check"]).assert_code(0);
+    let line =
+        r#"{ "ts": 1795413253, "ip": "192.0.2.1:4711", "status": 401, "message": "no such user" }"#;
+    let told = place.stockade(&["regex", "web", line]);
+    let expected = "failure 1 matched 1 times: message = '^no such user$', status = 401";
+    assert!(told.assert_code(0).out.contains(expected), "{}", told.out);
+    let reply = place.stockade(&["regex", "web", line, "--json"]).json();
+    assert_eq!(reply["results"][0]["id"], "192.0.2.1", "{reply}");
+    assert_eq!(reply["results"][0]["time"], "2026-11-23T05:54:13Z");
+}

@@ -38,8 +38,8 @@ pub use presence::Presence;
 pub use reference::settings_reference;
 pub use settings::{
     AbsentJail, BlockType, DaemonSettings, DatePattern, Dialect, EXEC_TAGS, ExecSettings,
-    FilterChoice, FilterSettings, FirewallBackend, FirewallSettings, Grants, HttpGrant, JailRules,
-    JailSettings, LogBackend, LogLevel, LogTarget, LogZone, PluginLimits, PluginSettings, Settings,
-    UseDns,
+    FieldCondition, FieldRule, FieldValue, FilterChoice, FilterSettings, FirewallBackend,
+    FirewallSettings, Grants, HttpGrant, JailRules, JailSettings, JsonSettings, LogBackend,
+    LogLevel, LogTarget, LogZone, PluginLimits, PluginSettings, Settings, UseDns,
 };
 pub use source::{FileIndex, Located, Origin, Position, Sources};

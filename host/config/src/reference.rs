@@ -176,13 +176,19 @@ pub(crate) const KEYS: &[Key] = &[
     key(Exec, "restored", "true or false", "true", "Whether it is told again of bans that outlived a restart."),
 
     key(Filter, "description", "text", "", "What the filter recognises, for people."),
+    key(Filter, "format", "\"text\" or \"json\"", "\"text\"", "What a line of the log is. `json`: a JSON object, judged by its fields; see [Writing a filter](writing-a-filter.md#logs-of-json)."),
     key(Filter, "prefregex", "pattern", "", "What every line must match first, with `<F-CONTENT>` around what `failregex` looks at."),
-    key(Filter, "failregex", "list of patterns", "", "What a failure looks like; `<HOST>`, `<ADDR>` or `<F-ID>` says who it is. Required."),
+    key(Filter, "failregex", "list of patterns", "", "What a failure looks like; `<HOST>`, `<ADDR>` or `<F-ID>` says who it is. Required for text."),
     key(Filter, "ignoreregex", "list of patterns", "[]", "Lines that are no failures although a `failregex` matches."),
     key(Filter, "journalmatch", "list of lists", "[]", "Which entries of the journal are read, for jails that do not say it themselves."),
     key(Filter, "datepattern", "\"default\" or \"none\"", "\"default\"", "How the date of a line is found; `none`: it has no date, and the time of reading counts. In fail2ban's dialect also a list in its language, such as `[\"^%Y-%m-%d\", \"{DEFAULT}\"]`, where `{DEFAULT}` is fail2ban's own list."),
     key(Filter, "dialect", "\"native\" or \"fail2ban\"", "\"native\"", "Who reads the patterns. `fail2ban`: as Python does, with look-around and sessions over several lines, for filters that were imported."),
     key(Filter, "maxlines", "1 to 100", "1", "How many lines a pattern gets to see at once; only in fail2ban's dialect."),
+    key(Filter, "id", "path of a field, or list", "", "For JSON: the field that holds the address, such as `\"request.remote_ip\"`, alone or with a port behind it; of a list the first that is there. A number in a path is a place in an array, `\\.` a dot in a name. Not needed where a pattern has `<ADDR>`."),
+    key(Filter, "user", "path of a field", "", "For JSON: the field that holds the user's name."),
+    key(Filter, "time", "path of a field", "", "For JSON: the field that holds the time: seconds since 1970 or smaller units, or a date. Required, unless `datepattern` is given."),
+    key(Filter, "failure", "list of tables", "", "For JSON, `[[failure]]`: the fields of a failure and what they are, all of one table. A value is a text, a number, true or false, a pattern `'^…$'` about the whole text of the field, a range `\"400..499\"`, or a list of which one must be so. Required for JSON."),
+    key(Filter, "ignore", "list of tables", "", "For JSON, `[[ignore]]`: the same, for entries that are no failures although a `failure` holds."),
 ];
 
 /// The keys that may stand in a table.

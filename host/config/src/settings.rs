@@ -208,7 +208,7 @@ pub struct FilterSettings {
     pub description: Option<String>,
     /// What every line must match first, with `<F-CONTENT>` around what the others look at.
     pub prefregex: Option<Located<String>>,
-    /// Patterns of failures, at least one.
+    /// Patterns of failures, at least one; none where `json` says what they are.
     pub failregex: Vec<Located<String>>,
     /// Patterns of lines that are no failures although a failregex matches.
     pub ignoreregex: Vec<Located<String>>,
@@ -221,6 +221,87 @@ pub struct FilterSettings {
     /// How many lines a pattern gets to see at once; more than one only in
     /// [`Dialect::Fail2ban`].
     pub maxlines: u32,
+    /// `format = "json"`: what the fields of an entry mean.
+    pub json: Option<JsonSettings>,
+}
+
+/// What the fields of a JSON object mean, by their paths, such as `request.remote_ip`. The paths and
+/// patterns are not read here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonSettings {
+    /// The address: the first of these that is there.
+    pub id: Vec<Located<String>>,
+    /// The user.
+    pub user: Option<Located<String>>,
+    /// The time.
+    pub time: Option<Located<String>>,
+    /// What a failure is: one of these.
+    pub failure: Vec<FieldRule>,
+    /// What is none although it seems to be.
+    pub ignore: Vec<FieldRule>,
+}
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldRule {
+    /// Where it is written.
+    pub origin: Origin,
+    /// In the order of their fields' names.
+    pub conditions: Vec<FieldCondition>,
+}
+
+impl fmt::Display for FieldRule {
+    /// For people: `request.method = "POST", status = 401 or 403`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, condition) in self.conditions.iter().enumerate() {
+            let before = if i == 0 { "" } else { ", " };
+            write!(f, "{before}{} = ", condition.field.value)?;
+            for (j, value) in condition.any.iter().enumerate() {
+                let before = if j == 0 { "" } else { " or " };
+                write!(f, "{before}{}", value.value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What one field must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldCondition {
+    /// The path of the field.
+    pub field: Located<String>,
+    /// One of these.
+    pub any: Vec<Located<FieldValue>>,
+}
+
+/// What a field may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldValue {
+    /// This text.
+    Text(String),
+    /// This number.
+    Number(i64),
+    /// A number from the first to the second, both included: `"400..499"`, `"500.."`.
+    Between(i64, i64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A text that this pattern matches as a whole: it begins with `^`.
+    Pattern(String),
+}
+
+impl fmt::Display for FieldValue {
+    /// As it is written in a filter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Number(number) => number.fmt(f),
+            Self::Between(i64::MIN, to) => write!(f, "\"..{to}\""),
+            Self::Between(from, i64::MAX) => write!(f, "\"{from}..\""),
+            Self::Between(from, to) => write!(f, "\"{from}..{to}\""),
+            Self::Boolean(value) => value.fmt(f),
+            Self::Pattern(text) => write!(f, "'{text}'"),
+        }
+    }
 }
 
 /// Who reads the patterns of a filter.

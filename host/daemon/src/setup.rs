@@ -10,12 +10,15 @@ use crate::presence::ThisHost;
 use jiff::tz::{Offset, TimeZone};
 use stockade_config::fail2ban::{Tree, import};
 use stockade_config::{
-    ConfigFiles, DatePattern, Diagnostic, Dialect, FilterChoice, FilterSettings, JailRules,
-    JailSettings, Loaded, LogZone, Origin, PluginSettings, Settings, Sources, UseDns, load,
-    read_files, read_services,
+    ConfigFiles, DatePattern, Diagnostic, Dialect, FieldRule, FieldValue, FilterChoice,
+    FilterSettings, JailRules, JailSettings, JsonSettings, Loaded, LogZone, Origin, PluginSettings,
+    Settings, Sources, UseDns, load, read_files, read_services,
 };
 use stockade_core::PluginName;
-use stockade_detect::{Filter, FilterSource, HostNames, LogEncoding, PatternError, PatternPlace};
+use stockade_detect::{
+    Condition, Expected, FieldPlace, Filter, FilterSource, HostNames, JsonFields, LogEncoding,
+    PatternError, PatternPlace, RulePlace,
+};
 use stockade_plugins::{Capability, Inspection, Role, inspect};
 
 /// A configuration of which every part is known to work.
@@ -385,11 +388,66 @@ pub(crate) fn compile(filter: &FilterSettings, reads: Reads) -> Result<Filter, V
         maxlines: filter.maxlines,
         host_names: reads.host_names,
         encoding: reads.encoding,
+        json: filter.json.as_ref().map(fields),
     })
+}
+
+/// What the fields of a filter of JSON entries mean.
+fn fields(json: &JsonSettings) -> JsonFields {
+    let text = |located: &stockade_config::Located<String>| located.value.clone();
+    let rules = |rules: &[FieldRule]| {
+        let rules = rules.iter().map(|rule| {
+            let conditions = rule.conditions.iter().map(|condition| Condition {
+                field: text(&condition.field),
+                any: condition.any.iter().map(|v| expected(&v.value)).collect(),
+            });
+            conditions.collect()
+        });
+        rules.collect()
+    };
+    JsonFields {
+        id: json.id.iter().map(text).collect(),
+        user: json.user.as_ref().map(text),
+        time: json.time.as_ref().map(text),
+        failure: rules(&json.failure),
+        ignore: rules(&json.ignore),
+    }
+}
+
+fn expected(value: &FieldValue) -> Expected {
+    match value {
+        FieldValue::Text(text) => Expected::Text(text.clone()),
+        FieldValue::Number(number) => Expected::Number(*number),
+        FieldValue::Between(from, to) => Expected::Between(*from, *to),
+        FieldValue::Boolean(value) => Expected::Boolean(*value),
+        FieldValue::Pattern(text) => Expected::Pattern(text.clone()),
+    }
+}
+
+/// Where a part of a filter of JSON entries is written.
+fn field_place(json: &JsonSettings, which: FieldPlace) -> Option<Origin> {
+    let rule = |rules: &[FieldRule], place: RulePlace| {
+        let rule = rules.get(place.entry)?;
+        let condition = place.condition.and_then(|i| rule.conditions.get(i));
+        let value = place
+            .value
+            .and_then(|i| Some(condition?.any.get(i)?.origin));
+        Some(value.unwrap_or_else(|| condition.map_or(rule.origin, |c| c.field.origin)))
+    };
+    match which {
+        FieldPlace::Id(i) => json.id.get(i).map(|id| id.origin),
+        FieldPlace::User => json.user.as_ref().map(|user| user.origin),
+        FieldPlace::Time => json.time.as_ref().map(|time| time.origin),
+        FieldPlace::Failure(place) => rule(&json.failure, place),
+        FieldPlace::Ignore(place) => rule(&json.ignore, place),
+    }
 }
 
 /// Where the pattern is written that an error is about.
 pub(crate) fn place(filter: &FilterSettings, which: PatternPlace) -> Option<Origin> {
+    if let PatternPlace::Field(field) = which {
+        return field_place(filter.json.as_ref()?, field);
+    }
     let located = match which {
         PatternPlace::Prefregex => filter.prefregex.as_ref(),
         PatternPlace::Failregex(i) => filter.failregex.get(i),
@@ -398,7 +456,9 @@ pub(crate) fn place(filter: &FilterSettings, which: PatternPlace) -> Option<Orig
             DatePattern::Patterns(patterns) => patterns.get(i),
             DatePattern::Default | DatePattern::None => None,
         },
-        PatternPlace::PlanLiteral(_) | PatternPlace::PlanPattern(_) => None,
+        PatternPlace::Field(_) | PatternPlace::PlanLiteral(_) | PatternPlace::PlanPattern(_) => {
+            None
+        }
     };
     // A filter always has a failregex; its place stands for the whole where a pattern has none.
     located

@@ -3,6 +3,7 @@
 use crate::dating::Dates;
 use crate::error::{Fault, PatternError, PatternPlace};
 use crate::fail2ban::Rules;
+use crate::json::Json;
 use crate::native::Native;
 use crate::prefilter::Needs;
 use crate::source::{Dialect, FilterSource, HostNames};
@@ -20,6 +21,7 @@ pub struct Filter {
 #[derive(Debug)]
 pub(crate) enum Engine {
     Native(Box<Native>),
+    Json(Box<Json>),
     Fail2ban(Box<Rules>),
 }
 
@@ -35,7 +37,7 @@ impl Filter {
         let dates = Dates::compile(&source.datepattern)
             .map_err(|(i, fault)| fault.in_place(PatternPlace::Datepattern(i)));
         let engine = match source.dialect {
-            Dialect::Native => native(source).map(|native| Engine::Native(Box::new(native))),
+            Dialect::Native => native(source),
             Dialect::Fail2ban => {
                 Rules::compile(source).map(|rules| Engine::Fail2ban(Box::new(rules)))
             }
@@ -50,6 +52,7 @@ impl Filter {
         };
         let needs = match &engine {
             Engine::Native(native) => native.needs().clone(),
+            Engine::Json(json) => json.needs().clone(),
             Engine::Fail2ban(rules) => rules.needs(),
         };
         Ok(Self {
@@ -78,7 +81,7 @@ impl Filter {
     #[must_use]
     pub fn is_linear(&self) -> bool {
         match &self.engine {
-            Engine::Native(_) => true,
+            Engine::Native(_) | Engine::Json(_) => true,
             Engine::Fail2ban(rules) => rules.is_linear(),
         }
     }
@@ -87,7 +90,7 @@ impl Filter {
     #[must_use]
     pub fn finds_host_names(&self) -> bool {
         match &self.engine {
-            Engine::Native(_) => false,
+            Engine::Native(_) | Engine::Json(_) => false,
             Engine::Fail2ban(rules) => rules.finds_host_names(),
         }
     }
@@ -103,16 +106,20 @@ impl Filter {
 }
 
 /// Compiles a filter in the native dialect, which cannot do all that fail2ban's can.
-fn native(source: &FilterSource) -> Result<Native, Vec<PatternError>> {
+fn native(source: &FilterSource) -> Result<Engine, Vec<PatternError>> {
+    let compile = || match &source.json {
+        Some(json) => Json::compile(source, json).map(|json| Engine::Json(Box::new(json))),
+        None => Native::compile(source).map(|native| Engine::Native(Box::new(native))),
+    };
     let message = if source.maxlines != 1 {
         "a filter in the native dialect looks at one line at a time"
     } else if source.host_names != HostNames::Refuse {
         "a filter in the native dialect finds addresses, no host names"
     } else {
-        return Native::compile(source);
+        return compile();
     };
     let fault = Fault::whole(message).hint("the filter may say dialect = \"fail2ban\"");
-    let mut errors = Native::compile(source).err().unwrap_or_default();
+    let mut errors = compile().err().unwrap_or_default();
     errors.push(fault.in_place(PatternPlace::Failregex(0)));
     Err(errors)
 }

@@ -22,6 +22,7 @@ mod explain;
 mod fail2ban;
 mod filter;
 pub mod injection;
+mod json;
 mod lines;
 mod literals;
 mod native;
@@ -38,7 +39,7 @@ mod text;
 
 pub use detector::{Detector, Matcher};
 pub use encoding::{EncodingError, LogEncoding, NamedEncoding};
-pub use error::{PatternError, PatternPlace};
+pub use error::{FieldPlace, PatternError, PatternPlace, RulePlace};
 pub use explain::{Explanation, Outcome};
 pub use filter::Filter;
 pub use lines::LINE_LEN_MAX;
@@ -51,4 +52,4 @@ pub use scan::{
     AMBIGUOUS_SHOWN_MAX, AmbiguousLine, GAVE_UP_SHOWN_MAX, GaveUpLine, HostNameFailure,
     HostNameFailures, Scan, ScanCounts, Survivor, Survivors,
 };
-pub use source::{DatePattern, Dialect, FilterSource, HostNames};
+pub use source::{Condition, DatePattern, Dialect, Expected, FilterSource, HostNames, JsonFields};

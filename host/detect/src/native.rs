@@ -51,8 +51,8 @@ pub(crate) enum Verdict {
     },
 }
 
-/// What one failregex says about a line.
-enum Match {
+/// What one pattern says about a text.
+pub(crate) enum Match {
     Miss,
     /// The addresses, as far as they are known.
     Ambiguous(Vec<IpAddr>),
@@ -196,8 +196,8 @@ fn needs(prefix: Option<&Parsed>, fail: &[(Parsed, Pattern)]) -> Needs {
     }
 }
 
-/// Matches one failregex, by its shape where it has one.
-fn find(pattern: &Pattern, text: &[u8], scratch: &mut Scratch) -> Match {
+/// Matches one pattern, by its shape where it has one.
+pub(crate) fn find(pattern: &Pattern, text: &[u8], scratch: &mut Scratch) -> Match {
     if let Some(shape) = &pattern.shape {
         match shape.read(text, &mut scratch.places) {
             Reading::Miss => return Match::Miss,
@@ -241,7 +241,7 @@ fn find(pattern: &Pattern, text: &[u8], scratch: &mut Scratch) -> Match {
 
 /// A compiled prefregex.
 #[derive(Debug)]
-struct Prefix {
+pub(crate) struct Prefix {
     pattern: Pattern,
     /// Finds the end of what stands before a content that is the rest of the line, and how long
     /// that rest must be at least.
@@ -249,6 +249,16 @@ struct Prefix {
 }
 
 impl Prefix {
+    pub(crate) fn compile(text: &str) -> Result<Self, Fault> {
+        let (parsed, pattern) = compile(text, true)?;
+        Ok(Self::new(&parsed, pattern))
+    }
+
+    /// Whether it names an id or a user.
+    pub(crate) fn has_more_than_content(&self) -> bool {
+        self.pattern.has_more_than_content()
+    }
+
     fn new(parsed: &Parsed, pattern: Pattern) -> Self {
         let quick = if pattern.has_more_than_content() {
             None
@@ -259,7 +269,7 @@ impl Prefix {
     }
 
     /// Where the content stands and the id, if the prefregex names one; `None` for a miss.
-    fn content(
+    pub(crate) fn content(
         &self,
         subject: &[u8],
         scratch: &mut Scratch,

@@ -11,6 +11,7 @@ use crate::dating::Dated;
 use crate::explain::{Explanation, Outcome};
 use crate::fail2ban::{Identity, Match, Rules};
 use crate::filter::{Engine, Filter};
+use crate::json::Json;
 use crate::lines::{self, LINE_LEN_MAX};
 use crate::native::{Native, Scratch, Verdict};
 use crate::subject::{Subject, span};
@@ -83,7 +84,7 @@ impl FilterRun {
                 let heard = self.log.read(&self.filter, rules, line, true);
                 self.log.findings(heard, now)
             }
-            Engine::Native(native) => self.log.native_finding(&self.filter, native, line),
+            Engine::Native(_) | Engine::Json(_) => self.log.native_finding(&self.filter, line),
         }
     }
 
@@ -117,6 +118,7 @@ impl Log {
         };
         match &filter.engine {
             Engine::Native(native) => self.explain_native(filter, native, line),
+            Engine::Json(json) => self.explain_json(json, line),
             Engine::Fail2ban(rules) => {
                 let heard = self.read(filter, rules, line, false);
                 Explanation {
@@ -155,19 +157,19 @@ impl Log {
         let mut joined = Vec::new();
         let whole = lines::around(line.bytes, 0, 0);
         let subject = Subject::without(line.bytes, whole, date, &mut joined);
-        let outcome = match native.judge(subject.bytes, u64::MAX, &mut self.scratch) {
-            Verdict::Missed => Outcome::Missed,
-            Verdict::Ignored { pattern } => Outcome::Ignored { pattern },
-            Verdict::Ambiguous { pattern, readings } => Outcome::Ambiguous { pattern, readings },
-            Verdict::Matched { pattern, id, user } => Outcome::Matched {
-                pattern,
-                id,
-                user: user.and_then(|user| subject.in_chunk(user)),
-            },
-        };
+        let verdict = native.judge(subject.bytes, u64::MAX, &mut self.scratch);
         Explanation {
             time: time_of(dated),
-            outcome,
+            outcome: told(verdict, |user| subject.in_chunk(user)),
+        }
+    }
+
+    fn explain_json(&mut self, json: &Json, line: RawLine<'_>) -> Explanation {
+        self.usual.set_now(line.now);
+        let judged = json.judge(line.bytes, u64::MAX, &mut self.scratch, &mut self.usual);
+        Explanation {
+            time: judged.time.map(|(at, (start, end))| (at, span(start, end))),
+            outcome: told(judged.verdict, |(start, end)| Some(span(start, end))),
         }
     }
 
@@ -191,13 +193,12 @@ impl Log {
             .collect()
     }
 
-    fn native_finding(
-        &mut self,
-        filter: &Filter,
-        native: &Native,
-        line: RawLine<'_>,
-    ) -> Vec<Finding> {
-        let explained = self.explain_native(filter, native, line);
+    fn native_finding(&mut self, filter: &Filter, line: RawLine<'_>) -> Vec<Finding> {
+        let explained = match &filter.engine {
+            Engine::Native(native) => self.explain_native(filter, native, line),
+            Engine::Json(json) => self.explain_json(json, line),
+            Engine::Fail2ban(_) => return Vec::new(),
+        };
         let Outcome::Matched { pattern, id, user } = explained.outcome else {
             return Vec::new();
         };
@@ -231,6 +232,20 @@ impl Log {
             (None, None, Some(&which)) => Outcome::GaveUp { which },
             (None, None, None) => Outcome::Missed,
         }
+    }
+}
+
+/// The verdict for people; `place` finds a place of it in the line.
+fn told(verdict: Verdict, place: impl FnOnce((usize, usize)) -> Option<Span>) -> Outcome {
+    match verdict {
+        Verdict::Missed => Outcome::Missed,
+        Verdict::Ignored { pattern } => Outcome::Ignored { pattern },
+        Verdict::Ambiguous { pattern, readings } => Outcome::Ambiguous { pattern, readings },
+        Verdict::Matched { pattern, id, user } => Outcome::Matched {
+            pattern,
+            id,
+            user: user.and_then(place),
+        },
     }
 }
 

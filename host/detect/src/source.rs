@@ -22,6 +22,52 @@ pub struct FilterSource {
     pub host_names: HostNames,
     /// How the bytes of a line become text; [`Dialect::Native`] matches the bytes themselves.
     pub encoding: LogEncoding,
+    /// For a log whose entries are JSON objects: what is asked of their fields, instead of
+    /// `failregex` and `ignoreregex`. `prefregex` is about what stands before the object; its content
+    /// is the object.
+    pub json: Option<JsonFields>,
+}
+
+/// What the fields of a JSON object mean. A field is named by a path such as `request.remote_ip`, in
+/// which a number is a place in an array and `\.` a dot in a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct JsonFields {
+    /// The address: the first of these fields that is there. Alternatives with a pattern that names
+    /// an id do without.
+    pub id: Vec<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// When the entry was written.
+    pub time: Option<String>,
+    /// What a failure is: all conditions of one of these; the first counts.
+    pub failure: Vec<Vec<Condition>>,
+    /// What is none even though it seems to be.
+    pub ignore: Vec<Vec<Condition>>,
+}
+
+/// What is asked of one field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Condition {
+    /// The path of the field.
+    pub field: String,
+    /// One of these must be so.
+    pub any: Vec<Expected>,
+}
+
+/// What a field may hold. The text of a number, of `true` and `false` is how they are written; `null`,
+/// objects and arrays have none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Expected {
+    /// This text.
+    Text(String),
+    /// This number, written in plain digits, as a number or in quotes.
+    Number(i64),
+    /// A number from the first to the second, both included, or such a number in quotes.
+    Between(i64, i64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A text that this pattern `^…$` matches as a whole.
+    Pattern(String),
 }
 
 impl Default for FilterSource {
@@ -35,6 +81,7 @@ impl Default for FilterSource {
             maxlines: 1,
             host_names: HostNames::default(),
             encoding: LogEncoding::default(),
+            json: None,
         }
     }
 }

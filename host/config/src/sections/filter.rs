@@ -1,5 +1,7 @@
 //! `filters/NAME.toml`: patterns, which are not compiled here.
 
+mod json;
+
 use crate::diagnostic::quoted;
 use crate::reading::{self, Found, Keys, Reading};
 use crate::reference::Section;
@@ -36,8 +38,15 @@ pub(crate) fn filter(
     let prefregex = keys.get("prefregex", |reading, found| {
         pattern(reading, found.name, &found.node)
     });
-    let failregex = keys.get("failregex", patterns);
-    let dialect = keys.get("dialect", dialect).unwrap_or_default();
+    let format = keys.get("format", format).unwrap_or_default();
+    let failregex_given = keys.take("failregex");
+    let ignoreregex_given = keys.take("ignoreregex");
+    let fields = json::Given::take(&mut keys);
+    let dialect_given = keys.take("dialect");
+    let dialect = dialect_given
+        .as_ref()
+        .and_then(|found| dialect(keys.reading, found))
+        .unwrap_or_default();
     let datepattern_given = keys.take("datepattern");
     let maxlines_given = keys.take("maxlines");
     let (datepattern, maxlines) = in_dialect(
@@ -46,24 +55,72 @@ pub(crate) fn filter(
         datepattern_given.as_ref(),
         maxlines_given.as_ref(),
     );
+    let mut read = |found: &Option<Found>| {
+        let found = found.as_ref()?;
+        patterns(keys.reading, found)
+    };
+    let failregex = read(&failregex_given).unwrap_or_default();
+    let ignoreregex = read(&ignoreregex_given).unwrap_or_default();
+    let json = match format {
+        Format::Text => {
+            fields.refuse(keys.reading);
+            if failregex.is_empty() {
+                no_failregex(name, place, keys.reading);
+            }
+            None
+        }
+        Format::Json => {
+            for found in [&failregex_given, &ignoreregex_given].into_iter().flatten() {
+                let message = format!(
+                    "'{}' is for logs of text, this filter has format = \"json\"",
+                    found.name
+                );
+                let hint = "write [[failure]] and below it the fields and what they are".to_owned();
+                keys.reading.error(found.key, message, Some(hint));
+            }
+            if let (Dialect::Fail2ban, Some(found)) = (dialect, &dialect_given) {
+                let message = "fail2ban's dialect has no format = \"json\"";
+                keys.reading
+                    .error(found.key, message, Some("leave 'dialect' out".to_owned()));
+            }
+            let dated = datepattern_given.is_some();
+            Some(fields.read(name, place, dated, keys.reading))
+        }
+    };
     let filter = FilterSettings {
         name: name.to_owned(),
         description,
         prefregex,
-        failregex: failregex.clone().unwrap_or_default(),
-        ignoreregex: keys.get("ignoreregex", patterns).unwrap_or_default(),
+        failregex,
+        ignoreregex,
         journalmatch: keys.get("journalmatch", journalmatch).unwrap_or_default(),
         datepattern,
         dialect,
         maxlines,
+        json,
     };
-    if failregex.is_none_or(|list| list.is_empty()) {
-        let hint = "write failregex = ['…<HOST>…']: what a failure looks like, and where the address stands";
-        let message = format!("filter '{name}' has no failregex");
-        keys.reading.missing(place, message, Some(hint.to_owned()));
-    }
     keys.finish();
     Some(filter)
+}
+
+fn no_failregex(name: &str, place: Origin, reading: &mut Reading) {
+    let hint =
+        "write failregex = ['…<HOST>…']: what a failure looks like, and where the address stands";
+    let message = format!("filter '{name}' has no failregex");
+    reading.missing(place, message, Some(hint.to_owned()));
+}
+
+/// What the entries of a log are.
+#[derive(Clone, Copy, Default)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+fn format(reading: &mut Reading, found: &Found) -> Option<Format> {
+    let words = [("text", Format::Text), ("json", Format::Json)];
+    reading::one_of(reading, found.name, &found.node, &words)
 }
 
 fn dialect(reading: &mut Reading, found: &Found) -> Option<Dialect> {

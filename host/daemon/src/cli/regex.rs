@@ -43,6 +43,8 @@ enum Tried {
     Plain {
         filter: Arc<Filter>,
         patterns: Vec<String>,
+        /// What the filter's file calls one of them.
+        word: &'static str,
         zone: TimeZone,
     },
     Plugin(Box<TriedPlugin>),
@@ -107,10 +109,16 @@ impl Tried {
     ) -> Result<Self, Failure> {
         let text = |located: &Located<String>| located.value.clone();
         match setup::compile(filter, setup::Reads::default()) {
-            Ok(compiled) => Ok(Self::plain(
-                compiled,
-                filter.failregex.iter().map(text).collect(),
-            )),
+            Ok(compiled) => Ok(match &filter.json {
+                Some(json) => {
+                    let rules = json.failure.iter().map(ToString::to_string);
+                    Self::plain(compiled, rules.collect(), "failure")
+                }
+                None => {
+                    let patterns = filter.failregex.iter().map(text);
+                    Self::plain(compiled, patterns.collect(), "failregex")
+                }
+            }),
             Err(errors) => {
                 for error in errors {
                     if let Some(at) = setup::place(filter, error.which) {
@@ -133,7 +141,7 @@ impl Tried {
             ..FilterSource::default()
         };
         match Filter::compile(&source) {
-            Ok(filter) => Ok(Self::plain(filter, vec![pattern.to_owned()])),
+            Ok(filter) => Ok(Self::plain(filter, vec![pattern.to_owned()], "failregex")),
             Err(errors) => {
                 let first = errors.into_iter().next();
                 let hint = first.as_ref().and_then(|error| error.hint.clone());
@@ -147,10 +155,11 @@ impl Tried {
         }
     }
 
-    fn plain(filter: Filter, patterns: Vec<String>) -> Self {
+    fn plain(filter: Filter, patterns: Vec<String>, word: &'static str) -> Self {
         Self::Plain {
             filter: Arc::new(filter),
             patterns,
+            word,
             zone: TimeZone::system(),
         }
     }
@@ -161,6 +170,7 @@ impl Tried {
             Self::Plain {
                 filter,
                 patterns,
+                word,
                 zone,
             } => {
                 let mut run = FilterRun::new(filter, zone);
@@ -169,6 +179,7 @@ impl Tried {
                         .map(|line| judge_line(&mut run, line, now))
                         .collect(),
                     patterns,
+                    word,
                 }
             }
             Self::Plugin(mut plugin) => {
@@ -202,6 +213,7 @@ impl Tried {
                 Report {
                     lines: judged,
                     patterns: Vec::new(),
+                    word: "failregex",
                 }
             }
         }
@@ -320,6 +332,7 @@ impl Verdict {
 struct Report {
     lines: Vec<Line>,
     patterns: Vec<String>,
+    word: &'static str,
 }
 
 impl Report {
@@ -389,7 +402,8 @@ impl Report {
             .filter(|(index, _)| self.hits(*index) > 0)
         {
             add(format!(
-                "failregex {} matched {} times: {pattern}",
+                "{} {} matched {} times: {pattern}",
+                self.word,
                 index + 1,
                 self.hits(index)
             ));
@@ -407,11 +421,11 @@ impl Report {
             ("ambiguous", true),
             ("overlong", false),
         ];
-        for (word, is_shown) in shown {
+        for (verdict, is_shown) in shown {
             for (number, line) in self.lines.iter().enumerate() {
-                if is_shown && line.verdict.word() == word {
-                    add(format!("{word:<9} {:>5}: {}", number + 1, line.text));
-                    add_reason(line, &mut add);
+                if is_shown && line.verdict.word() == verdict {
+                    add(format!("{verdict:<9} {:>5}: {}", number + 1, line.text));
+                    add_reason(line, self.word, &mut add);
                 }
             }
         }
@@ -436,7 +450,7 @@ impl Report {
     }
 }
 
-fn add_reason(line: &Line, add: &mut impl FnMut(String)) {
+fn add_reason(line: &Line, word: &str, add: &mut impl FnMut(String)) {
     if let Verdict::Matched { pattern, id, user } = &line.verdict {
         let time = line
             .time
@@ -446,7 +460,7 @@ fn add_reason(line: &Line, add: &mut impl FnMut(String)) {
             .map(|user| format!(", user {user}"))
             .unwrap_or_default();
         let pattern = pattern
-            .map(|index| format!(", failregex {}", index + 1))
+            .map(|index| format!(", {word} {}", index + 1))
             .unwrap_or_default();
         add(format!("                 {id}, {time}{user}{pattern}"));
     }

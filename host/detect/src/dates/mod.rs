@@ -100,6 +100,12 @@ impl DateFinder {
         self.further_on(line)
     }
 
+    /// The date that `text` is, from its first byte to its last.
+    pub(crate) fn whole(&mut self, text: &[u8]) -> Option<Timestamp> {
+        let found = self.read(text, 0, true)?;
+        (found.end == text.len()).then_some(found.at)
+    }
+
     fn remember(&mut self, line: &[u8], found: Found) {
         let len = found.end + 1;
         let mut text = [0; LAST_LEN_MAX];

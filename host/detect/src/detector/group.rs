@@ -12,6 +12,7 @@ use crate::dating::Dates;
 use crate::error::PatternPlace;
 use crate::fail2ban::{Identity, Rules};
 use crate::filter::{Engine, Filter};
+use crate::json::Json;
 use crate::lines::Line;
 use crate::native::{Native, Scratch, Verdict};
 use crate::plan::PlanFilter;
@@ -162,6 +163,10 @@ impl Group {
                         jail,
                     );
                 }
+                Engine::Json(json) => {
+                    let found = &mut self.found;
+                    json_judge(json, line, candidates, tools, found, self.jails.first());
+                }
                 Engine::Fail2ban(rules) => {
                     if let Some(state) = &mut self.state {
                         let asked = Asked {
@@ -267,8 +272,38 @@ fn native_judge(
     found: &mut FoundBy,
     jail: Option<&JailName>,
 ) {
-    let scan = &mut *tools.scan;
-    match native.judge(subject.bytes, candidates, tools.scratch) {
+    let verdict = native.judge(subject.bytes, candidates, tools.scratch);
+    let user = |user| subject.in_chunk(user);
+    note(verdict, (line, at), user, tools.scan, found, jail);
+}
+
+fn json_judge(
+    json: &Json,
+    line: Judged<'_>,
+    candidates: u64,
+    tools: &mut Tools<'_>,
+    found: &mut FoundBy,
+    jail: Option<&JailName>,
+) {
+    let judged = json.judge(line.bytes(), candidates, tools.scratch, tools.usual);
+    let at = line.given.or(judged.time.map(|(at, _)| at));
+    tools.scan.counts.undated += u64::from(judged.is_entry && at.is_none());
+    let at = at.unwrap_or(line.now);
+    let start = line.line.start;
+    let user = |(from, to)| Some(span(start + from, start + to));
+    note(judged.verdict, (line, at), user, tools.scan, found, jail);
+}
+
+/// Notes what was made of a line; `place` finds a place of the verdict in the chunk.
+fn note(
+    verdict: Verdict,
+    (line, at): (Judged<'_>, Timestamp),
+    place: impl FnOnce((usize, usize)) -> Option<Span>,
+    scan: &mut Scan,
+    found: &mut FoundBy,
+    jail: Option<&JailName>,
+) {
+    match verdict {
         Verdict::Missed => {}
         Verdict::Ignored { .. } => scan.counts.ignored += 1,
         Verdict::Ambiguous { pattern, readings } => {
@@ -287,7 +322,7 @@ fn native_judge(
             id,
             at,
             line: line.span(),
-            user: user.and_then(|user| subject.in_chunk(user)),
+            user: user.and_then(place),
         }),
     }
 }

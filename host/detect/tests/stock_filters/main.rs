@@ -8,6 +8,7 @@
 )]
 
 mod fail2ban;
+mod fields;
 mod hash;
 mod samples;
 
@@ -19,7 +20,9 @@ use serde::Deserialize;
 use stockade_core::{
     Checkpoint, Chunk, FailureId, JailName, LineTimes, SourceName, Span, Timestamp,
 };
-use stockade_detect::{DatePattern, Detector, Filter, FilterSource, Matcher, Outcome, Scan};
+use stockade_detect::{
+    DatePattern, Detector, Filter, FilterSource, JsonFields, Matcher, Outcome, Scan,
+};
 
 use samples::{Sample, Verdict};
 
@@ -34,11 +37,14 @@ const INNOCENT: [&str; 2] = ["203.0.113.", "2001:db8:bad:"];
 struct Stock {
     description: String,
     prefregex: Option<String>,
+    #[serde(default)]
     failregex: Vec<String>,
     #[serde(default)]
     ignoreregex: Vec<String>,
     #[serde(default)]
     journalmatch: Vec<Vec<String>>,
+    #[serde(skip)]
+    json: Option<JsonFields>,
 }
 
 impl Stock {
@@ -47,7 +53,16 @@ impl Stock {
             prefregex: self.prefregex.clone(),
             failregex: self.failregex.clone(),
             ignoreregex: self.ignoreregex.clone(),
+            json: self.json.clone(),
             ..FilterSource::default()
+        }
+    }
+
+    /// What a failure is, one text for each pattern or alternative.
+    fn patterns(&self) -> Vec<String> {
+        match &self.json {
+            Some(json) => json.failure.iter().map(|all| format!("{all:?}")).collect(),
+            None => self.failregex.clone(),
         }
     }
 }
@@ -102,8 +117,9 @@ fn compile(name: &str, source: &FilterSource) -> Filter {
 
 fn case(name: &str) -> Case {
     let text = std::fs::read_to_string(repository(&format!("config/filters/{name}.toml"))).unwrap();
-    let stock: Stock =
+    let mut stock: Stock =
         toml::from_str(&text).unwrap_or_else(|fault| panic!("config/filters/{name}.toml: {fault}"));
+    stock.json = fields::of(name, &text);
     let path = format!("tests/conformance/samples/{name}.log");
     let text = std::fs::read_to_string(repository(&path))
         .unwrap_or_else(|fault| panic!("{path}: {fault}"));
@@ -189,14 +205,15 @@ fn every_sample_is_judged_as_its_annotation_says() {
 fn every_failregex_is_needed_by_some_sample() {
     let mut problems = Vec::new();
     for case in cases() {
-        let mut unused: Vec<usize> = (0..case.stock.failregex.len()).collect();
+        let patterns = case.stock.patterns();
+        let mut unused: Vec<usize> = (0..patterns.len()).collect();
         for sample in &case.samples {
             if let (_, Outcome::Matched { pattern, .. }) = case.explain(sample) {
                 unused.retain(|&index| index != pattern);
             }
         }
         problems.extend(unused.iter().map(|&index| {
-            let pattern = case.stock.failregex.get(index).unwrap();
+            let pattern = patterns.get(index).unwrap();
             format!("{}: no sample matches {pattern}", case.name)
         }));
     }

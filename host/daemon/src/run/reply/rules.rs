@@ -88,6 +88,10 @@ fn reply(jail: &JailSettings) -> RulesReply {
                 DatePattern::None => vec!["none".to_owned()],
                 DatePattern::Patterns(patterns) => texts(patterns),
             };
+            if let Some(json) = &filter.json {
+                reply.failregex = json.failure.iter().map(ToString::to_string).collect();
+                reply.ignoreregex = json.ignore.iter().map(ToString::to_string).collect();
+            }
         }
         FilterChoice::Plugin(name) => reply.filter = format!("plugin {name}"),
     }
