@@ -333,7 +333,7 @@ fn a_filter_that_can_be_deceived_is_named_with_the_line_that_does_it() {
     );
     place.write(
         "filters/weak.toml",
-        "failregex = ['^login of .* from <ADDR> failed']\n",
+        "failregex = ['login of .* from <ADDR> failed']\n",
     );
     let told = place.stockade(&["check", "--injection", "weak"]);
     assert!(
@@ -341,6 +341,59 @@ fn a_filter_that_can_be_deceived_is_named_with_the_line_that_does_it() {
         "{}",
         told.out
     );
+    place.write(
+        "filters/ambiguous.toml",
+        "failregex = ['^login of .* from <ADDR> failed']\n",
+    );
+    let told = place.stockade(&["check", "--injection", "ambiguous"]);
+    let hides = "ambiguous: failregex 1 counts for nobody, and failregex 1 can read ";
+    assert!(told.assert_code(0).out.contains(hides), "{}", told.out);
+}
+
+#[test]
+fn hostile_text_is_put_into_the_fields_of_samples_that_are_given() {
+    let place = Place::new("");
+    place.write(
+        "filters/app.toml",
+        "failregex = ['^(?:a|b);(?: user=<F-USER>\\S*</F-USER>)? rhost=<ADDR>(?: .*)?$']\n",
+    );
+    place.write(
+        "app.log",
+        "# match\nNov 23 05:54:13 b; user=root rhost=198.51.100.7\n",
+    );
+    let log = format!("{}/app.log", place.dir());
+    let told = place.stockade(&["check", "--injection", "app", "--samples", &log]);
+    let told = told.assert_code(1);
+    assert!(
+        told.out.contains("by what stands in the place of 'root'"),
+        "{}",
+        told.out
+    );
+    let none = place.stockade(&["check", "--injection", "app", "--samples", "/no/such/file"]);
+    assert!(
+        none.assert_code(1).err.contains("/no/such/file"),
+        "{}",
+        none.err
+    );
+}
+
+#[test]
+fn a_filter_of_fail2ban_can_be_checked_for_lines_that_deceive_it() {
+    let place = Place::new("");
+    place.write(
+        "f2b/filter.d/weak.conf",
+        "[Definition]\nfailregex = login of .* from <HOST> failed\n",
+    );
+    place.write("f2b/jail.conf", "[DEFAULT]\n");
+    let dir = format!("{}/f2b", place.dir());
+    let told = place.stockade(&["check", "--fail2ban", &dir, "--injection", "weak"]);
+    assert!(
+        told.assert_code(1).out.contains("weak: failregex 1 bans "),
+        "{}",
+        told.out
+    );
+    let told = place.stockade(&["check", "--fail2ban", &dir, "--injection", "none"]);
+    assert!(told.assert_code(1).err.contains("'none'"), "{}", told.err);
 }
 
 #[test]

@@ -13,6 +13,7 @@
 
 mod address;
 mod automaton;
+mod context;
 mod dates;
 mod dating;
 mod detector;
@@ -29,6 +30,7 @@ mod native;
 mod pattern;
 mod plan;
 mod prefilter;
+mod readings;
 mod run;
 mod scan;
 mod shape;

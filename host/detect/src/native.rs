@@ -13,6 +13,7 @@ use crate::filter::{PATTERNS_MAX, check_counts};
 use crate::literals;
 use crate::pattern::{self, IdText, Parsed, Pattern};
 use crate::prefilter::{Needs, bit};
+use crate::readings::Other;
 use crate::shape::{Places, Reading, UserText};
 use crate::source::FilterSource;
 use crate::tags::Role;
@@ -138,8 +139,20 @@ impl Native {
                 Match::Found { id, user } => (id, user),
             };
             // A match that names nobody is none; fail2ban's address tags do not match then either.
-            let Some(id) = id.or_else(|| prefix_id?.read(subject)) else {
-                continue;
+            let id = match id {
+                Some(id) => id,
+                None => match self.id_of_prefix(subject, prefix_id) {
+                    None => continue,
+                    Some(Ok(id)) => id,
+                    Some(Err(readings)) => {
+                        return self.unless_ignored(subject, text, scratch, || {
+                            Verdict::Ambiguous {
+                                pattern: i,
+                                readings,
+                            }
+                        });
+                    }
+                },
             };
             let user = user.map(|(start, end)| (content.0 + start, content.0 + end));
             return self.unless_ignored(subject, text, scratch, || Verdict::Matched {
@@ -149,6 +162,20 @@ impl Native {
             });
         }
         Verdict::Missed
+    }
+
+    /// The id that the prefregex names, or the addresses that it can be read with.
+    fn id_of_prefix(
+        &self,
+        subject: &[u8],
+        place: Option<IdText>,
+    ) -> Option<Result<FailureId, Vec<IpAddr>>> {
+        let (prefix, place) = (self.prefix.as_ref()?, place?);
+        let id = place.read(subject)?;
+        Some(match prefix.pattern.other(subject, place, &id) {
+            Other::Nobody => Ok(id),
+            other => Err(both(&id, other)),
+        })
     }
 
     /// fail2ban shows the ignoreregexes now the line, now its content, depending on how many there
@@ -220,23 +247,37 @@ pub(crate) fn find(pattern: &Pattern, text: &[u8], scratch: &mut Scratch) -> Mat
             Reading::Several(..) | Reading::Unsure => {}
         }
     }
-    match pattern.captures(text, &mut scratch.slots) {
-        None => Match::Miss,
-        Some(captured) => match captured.id {
-            None if pattern.has_id() => Match::Miss,
-            None => Match::Found {
-                id: None,
-                user: captured.user,
-            },
-            Some(id) => match id.read(text) {
-                Some(id) => Match::Found {
-                    id: Some(id),
-                    user: captured.user,
-                },
-                None => Match::Miss,
-            },
-        },
+    let Some(captured) = pattern.captures(text, &mut scratch.slots) else {
+        return Match::Miss;
+    };
+    let user = captured.user;
+    let Some(place) = captured.id else {
+        return match pattern.has_id() {
+            true => Match::Miss,
+            false => Match::Found { id: None, user },
+        };
+    };
+    let Some(id) = place.read(text) else {
+        return Match::Miss;
+    };
+    match pattern.other(text, place, &id) {
+        Other::Nobody => Match::Found { id: Some(id), user },
+        other => Match::Ambiguous(both(&id, other)),
     }
+}
+
+/// The addresses of a line that can be read in two ways, as far as they are known.
+fn both(id: &FailureId, other: Other) -> Vec<IpAddr> {
+    let first = match id {
+        FailureId::Addr(addr) => Some(*addr),
+        FailureId::Subnet(net) => Some(net.addr()),
+        FailureId::Text(_) => None,
+    };
+    let second = match other {
+        Other::Addr(addr) => Some(addr),
+        Other::Nobody | Other::Unknown => None,
+    };
+    first.into_iter().chain(second).collect()
 }
 
 /// A compiled prefregex.

@@ -11,6 +11,7 @@ use regex_syntax::hir::{Hir, HirKind};
 use stockade_core::{FailureId, IpNet, parse_addr};
 
 use crate::error::Fault;
+use crate::readings::{LazyReadings, Other, Readings, Taken};
 use crate::shape::Shape;
 use crate::tags::{Group, Role, Translated, translate};
 
@@ -116,6 +117,8 @@ pub(crate) struct Pattern {
     /// Slots of the groups by role, in the order in which they are tried.
     roles: Vec<(Role, usize)>,
     pub(crate) shape: Option<Shape>,
+    hir: Hir,
+    readings: LazyReadings,
 }
 
 /// What the groups of a match hold.
@@ -181,6 +184,8 @@ impl Pattern {
             regex,
             roles,
             shape,
+            hir: parsed.hir.clone(),
+            readings: LazyReadings::default(),
         })
     }
 
@@ -200,6 +205,26 @@ impl Pattern {
         self.roles
             .iter()
             .any(|(role, _)| matches!(role, Role::User | Role::AltUser))
+    }
+
+    /// Another address that `subject` can be read with than `id`, which was found in it.
+    pub(crate) fn other(&self, subject: &[u8], id: IdText, found: &FailureId) -> Other {
+        let addr = match found {
+            FailureId::Addr(addr) => *addr,
+            FailureId::Subnet(net) => net.addr(),
+            FailureId::Text(_) => return Other::Nobody,
+        };
+        let span = match id {
+            IdText::Free(start, end) => (start, end),
+            IdText::Addr { addr, .. } => addr,
+        };
+        let taken = Taken {
+            addr: Some(addr),
+            span,
+        };
+        let ids = ids_of(&self.roles);
+        self.readings
+            .other(subject, taken, || Readings::of(&self.hir, &ids))
     }
 
     /// Matches with all groups; `slots` is scratch space.
@@ -237,7 +262,7 @@ impl Pattern {
     }
 }
 
-fn roles(regex: &Regex, groups: &[Group]) -> Vec<(Role, usize)> {
+pub(crate) fn roles(regex: &Regex, groups: &[Group]) -> Vec<(Role, usize)> {
     let info = regex.group_info();
     groups
         .iter()
@@ -245,6 +270,15 @@ fn roles(regex: &Regex, groups: &[Group]) -> Vec<(Role, usize)> {
             let index = info.to_index(regex_automata::PatternID::ZERO, &group.name)?;
             Some((group.role, index))
         })
+        .collect()
+}
+
+/// The indexes of the groups that can hold the id, the preferred ones first.
+pub(crate) fn ids_of(roles: &[(Role, usize)]) -> Vec<u32> {
+    let of = |wanted| roles.iter().filter(move |(role, _)| *role == wanted);
+    of(Role::Id)
+        .chain(of(Role::Addr))
+        .filter_map(|(_, index)| u32::try_from(*index).ok())
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! One filter over the lines of one log, with reasons.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -53,6 +54,9 @@ pub struct Finding {
     pub captures: BTreeMap<String, String>,
     /// All users of the session, sorted; empty for a line that is of no session.
     pub users: Vec<String>,
+    /// Addresses that the line can be read with, where there are several: a detector counts it for
+    /// nobody then, where fail2ban takes one of them.
+    pub readings: Vec<IpAddr>,
     /// Patterns gave up on the line, so that there may be more to find.
     pub gave_up: bool,
 }
@@ -188,6 +192,7 @@ impl Log {
                 attempts: matched.attempts,
                 captures: matched.captures,
                 users: matched.users,
+                readings: matched.readings,
                 gave_up,
             })
             .collect()
@@ -216,6 +221,7 @@ impl Log {
                 .into_iter()
                 .collect(),
             users: Vec::new(),
+            readings: Vec::new(),
             gave_up: false,
         }]
     }
@@ -224,6 +230,12 @@ impl Log {
         let judgement = &self.reader.judgement;
         if let Some(matched) = judgement.matches.first() {
             return outcome_of(matched, heard);
+        }
+        if let Some((pattern, readings)) = &judgement.ambiguous {
+            return Outcome::Ambiguous {
+                pattern: *pattern,
+                readings: readings.clone(),
+            };
         }
         let gave_up = judgement.gave_up.first();
         match (judgement.ignored, judgement.waiting, gave_up) {

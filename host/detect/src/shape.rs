@@ -8,10 +8,10 @@
 //!
 //! **Ambiguity.** For a pattern anchored at both ends (`^..$`) `Several` is the answer: its grammar
 //! leaves open who is meant, and part of the line's text was chosen by somebody who wants it so; no
-//! preference of the regex engine (greedy, lazy) makes one reading the true one. For a pattern that
-//! is open at an end, "the leftmost match" is what its author asked for, as in fail2ban, so the
-//! engine decides. The answer is known only for patterns of this shape: one address tag that
-//! stands in no alternative, repetition or group. Others are read by captures alone.
+//! preference of the regex engine (greedy, lazy) makes one reading the true one. In a pattern that is
+//! open at an end, several may be the longer and the shorter reading of one address, so that
+//! [`crate::readings`] has to tell, as it does for patterns that are not of this shape: one address
+//! tag that stands in no alternative, repetition or group.
 
 use std::net::IpAddr;
 

@@ -2,13 +2,19 @@
 //!
 //! The weak patterns are ours, written from the descriptions of what was wrong with others.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop where it stands"
+)]
 
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use serde::Deserialize;
+use stockade_core::Timestamp;
 use stockade_detect::injection::{Examination, Trick, examine};
-use stockade_detect::{Filter, FilterSource};
+use stockade_detect::{Dialect, Filter, FilterSource, Outcome};
 
 fn source(prefregex: Option<&str>, failregex: &[&str]) -> FilterSource {
     FilterSource {
@@ -24,18 +30,61 @@ fn of(source: &FilterSource, samples: &[&str]) -> Examination {
     examine(&filter, &samples)
 }
 
-/// The shown line bans the shown address: asked of the filter once more, as anybody could.
+/// The same patterns in the dialect of fail2ban.
+fn fail2ban(failregex: &[&str]) -> FilterSource {
+    FilterSource {
+        failregex: failregex
+            .iter()
+            .map(|text| text.replace("<ADDR>", "<HOST>"))
+            .collect(),
+        dialect: Dialect::Fail2ban,
+        ..FilterSource::default()
+    }
+}
+
+/// The patterns in each dialect that can have them: in fail2ban's there is one address in each.
+fn both(patterns: &[&str]) -> Vec<FilterSource> {
+    let mut all = vec![source(None, patterns)];
+    if patterns
+        .iter()
+        .all(|text| text.matches("<ADDR>").count() == 1)
+    {
+        all.push(fail2ban(patterns));
+    }
+    all
+}
+
+/// A line deceives the patterns, in either dialect, and does what is said of it: asked of the filter
+/// once more, as anybody could.
 #[track_caller]
 fn weak(patterns: &[&str], samples: &[&str]) {
-    let found = of(&source(None, patterns), samples);
-    assert!(!found.weaknesses.is_empty(), "{patterns:?}");
+    for source in both(patterns) {
+        let found = of(&source, samples);
+        assert!(!found.weaknesses.is_empty(), "{patterns:?}");
+        let filter = Filter::compile(&source).unwrap();
+        for weakness in &found.weaknesses {
+            let judged = filter.explain(&weakness.line, Timestamp::EPOCH, &TimeZone::UTC);
+            match (&weakness.banned, judged.outcome) {
+                (Some(banned), Outcome::Matched { id, .. }) => assert_eq!(*banned, id),
+                (None, Outcome::Ambiguous { .. }) => {}
+                (_, other) => panic!("{weakness:?}: {other:?}"),
+            }
+        }
+    }
 }
 
 #[track_caller]
 fn strong(patterns: &[&str], samples: &[&str]) {
-    let found = of(&source(None, patterns), samples);
-    assert_eq!(found.weaknesses, [], "{patterns:?}");
-    assert_eq!(found.unproved, Vec::<usize>::new(), "{patterns:?}");
+    for source in both(patterns) {
+        let found = of(&source, samples);
+        let dialect = source.dialect;
+        assert_eq!(found.weaknesses, [], "{patterns:?} {dialect:?}");
+        assert_eq!(
+            found.unproved,
+            Vec::<usize>::new(),
+            "{patterns:?} {dialect:?}"
+        );
+    }
 }
 
 #[test]
@@ -114,6 +163,101 @@ fn an_extension_or_an_account_that_names_a_host_is_found() {
         &[r"^Login failed for .* from <ADDR> in session [0-9a-f]+$"],
         &[],
     );
+}
+
+#[test]
+fn a_name_that_ends_as_messages_about_hosts_do_is_found() {
+    // The class of sshd in 2013: names in messages that go on after the address.
+    weak(&["^User .+ from <ADDR> not allowed because .*$"], &[]);
+    weak(&["^refused connect from .*<ADDR>.*$"], &[]);
+    strong(
+        &["^User .+ from <ADDR> not allowed because [a-zA-Z ]+$"],
+        &[],
+    );
+    strong(&[r"^refused connect from \S+ \(<ADDR>\)$"], &[]);
+}
+
+#[test]
+fn a_lazy_field_and_an_optional_rest_are_found() {
+    // As far as CVE-2026-109786 is described: failures of sshd that a client can put on somebody.
+    weak(
+        &[r"^Failed \S+ for <F-USER>(?:\S+|.*?)</F-USER> from <ADDR>(?: port \d+)?(?: .*)?$"],
+        &[],
+    );
+    strong(
+        &[r"^Failed \S+ for <F-USER>.*</F-USER> from <ADDR> port \d+(?: ssh\d)?$"],
+        &[],
+    );
+}
+
+#[test]
+fn any_field_of_a_sample_can_hold_what_deceives() {
+    // Nothing is kept of the agent, and it stands behind the address.
+    let sample = r#"198.51.100.77 "GET /x" agent curl"#;
+    weak(&[r#"<ADDR> "GET [^"]*" agent .*$"#], &[sample]);
+    strong(&[r#"^<ADDR> "GET [^"]*" agent .*$"#], &[sample]);
+    // The path is kept, and stands between quotes, which a server escapes.
+    let path = r#"^"GET <F-USER>[^"]*</F-USER>" from <ADDR>(?: .*)?$"#;
+    strong(&[path], &[r#""GET /" from 198.51.100.77 end"#]);
+}
+
+#[test]
+fn lines_are_made_of_a_pattern_that_has_no_sample() {
+    let pattern = r"^denied; user=<F-USER>\S*</F-USER> rhost=<ADDR>(?: .*)?$";
+    let found = of(&source(None, &[pattern]), &[]);
+    assert!(
+        found
+            .weaknesses
+            .iter()
+            .any(|weak| matches!(weak.trick, Trick::ForgedField { .. })),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn of_a_pattern_that_is_not_linear_it_is_said_what_is_not_decided() {
+    // The look-ahead keeps a second address away, which no automaton is told.
+    let found = of(
+        &fail2ban(&["^(?!.*from.*from)login of .* from <HOST>.*$"]),
+        &[],
+    );
+    assert_eq!(found.weaknesses, []);
+    assert_eq!(found.unproved, [0]);
+    // Here it keeps the honest address away, so that only the client's counts.
+    let found = of(
+        &fail2ban(&["^login of (?:(?! from ).)* from <HOST>.*$"]),
+        &[],
+    );
+    assert!(found.weaknesses.iter().any(|weak| weak.banned.is_some()));
+    // Whatever it does here, no line can be read in two ways.
+    let found = of(&fail2ban(&["^login of (?!root).* from <HOST>$"]), &[]);
+    assert_eq!(found, Examination::default());
+    // It does not keep anything away.
+    let found = of(&fail2ban(&["^login of (?!root).* from <HOST>.*$"]), &[]);
+    assert!(!found.weaknesses.is_empty());
+    // Several lines at once are not decided.
+    let several = FilterSource {
+        maxlines: 2,
+        ..fail2ban(&[r"^login<SKIPLINES>^from <HOST>$"])
+    };
+    assert_eq!(of(&several, &[]).unproved, [0]);
+}
+
+#[test]
+fn an_address_that_the_prefregex_names_is_looked_at() {
+    let failregex = ["^denied$"];
+    let weak = "^from <ADDR> (?:.* )?(?:from <ADDR>)?: <F-CONTENT>.+</F-CONTENT>$";
+    let of = |prefregex| of(&source(Some(prefregex), &failregex), &[]);
+    assert_eq!(
+        of("^from <ADDR>: <F-CONTENT>.+</F-CONTENT>$"),
+        Examination::default()
+    );
+    assert!(
+        !of("^.*from <ADDR>.*: <F-CONTENT>.+</F-CONTENT>$")
+            .weaknesses
+            .is_empty()
+    );
+    assert_eq!(of(weak).unproved, Vec::<usize>::new());
 }
 
 #[test]
@@ -210,7 +354,10 @@ fn no_filter_of_ours_can_be_tricked() {
         let shown: Vec<String> = found
             .weaknesses
             .iter()
-            .map(|weak| format!("{:?}: {}", weak, String::from_utf8_lossy(&weak.line)))
+            .map(|weak| {
+                let (line, trick) = (String::from_utf8_lossy(&weak.line), &weak.trick);
+                format!("{} bans {:?}, {trick:?}: {line}", weak.pattern, weak.banned)
+            })
             .collect();
         assert_eq!(shown, Vec::<String>::new(), "{name}");
         assert_eq!(found.unproved, Vec::<usize>::new(), "{name}");

@@ -74,9 +74,13 @@ Examples:
   stockade check --config ./stockade.toml --json
   stockade check --injection
   stockade check --injection sshd
+  stockade check --injection myapp --samples /var/log/myapp.log
+  stockade check --injection sshd --fail2ban /etc/fail2ban
 
 Exits with 78 where there is an error. With --injection it looks for lines by which a client who only
-chooses texts in a log could choose who is banned, prints them, and exits with 1 if there are any.")]
+chooses texts in a log could choose who is banned, prints them, and exits with 1 if there are any.
+Lines by which he can only hide, since they can be read in two ways and count for nobody, are printed
+too.")]
     Check(CheckArgs),
     /// Show the jails, or one of them
     #[command(
@@ -215,6 +219,9 @@ pub(crate) struct CheckArgs {
     /// Look for lines that deceive these filters, or all
     #[arg(long, value_name = "FILTER", num_args = 0..)]
     pub(crate) injection: Option<Vec<String>>,
+    /// Honest lines of the log, in whose fields hostile text is put; lines that begin with # are none
+    #[arg(long, value_name = "FILE", requires = "injection")]
+    pub(crate) samples: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -10,7 +10,7 @@ use crate::setup;
 /// Checks the configuration; exit code 78 where it cannot be used.
 pub(super) fn check(global: &GlobalArgs, args: &CheckArgs) -> Result<ExitCode, Failure> {
     if let Some(names) = &args.injection {
-        return super::injection::check(global, names);
+        return super::injection::check(global, args, names);
     }
     let mut absent = Vec::new();
     let (found, jails) = match setup::read(&global.configuration()) {

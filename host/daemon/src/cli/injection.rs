@@ -1,51 +1,111 @@
 //! `stockade check --injection`: can a client who only chooses texts in a log choose who is banned?
 
+use std::path::Path;
+
+use stockade_config::fail2ban::{Tree, Written};
 use stockade_config::load;
 use stockade_control::ExitCode;
 use stockade_core::Escaped;
 use stockade_detect::injection::{Examination, Trick, Weakness, examine};
+use stockade_detect::{DatePattern, Dialect, Filter, FilterSource, PatternError};
 
-use super::args::GlobalArgs;
+use super::args::{CheckArgs, GlobalArgs};
 use super::{Failure, print, print_json};
 use crate::setup;
 
-/// Examines the filters with these names, or all; exit code 1 where one can be deceived.
-pub(super) fn check(global: &GlobalArgs, names: &[String]) -> Result<ExitCode, Failure> {
-    let loaded = load(&global.configuration().files().0);
-    if let Some(unknown) = names
+/// Examines the filters with these names, or all; exit code 1 where one bans whom a client chooses.
+pub(super) fn check(
+    global: &GlobalArgs,
+    args: &CheckArgs,
+    names: &[String],
+) -> Result<ExitCode, Failure> {
+    let samples = args.samples.as_deref().map_or(Ok(Vec::new()), samples)?;
+    let filters = filters(global, names)?;
+    let examined: Vec<(&str, Examination)> = filters
         .iter()
-        .find(|name| !loaded.filters.contains_key(*name))
-    {
-        super::tell(&loaded.diagnostics);
-        return Err(Failure::text(
-            ExitCode::Refused,
-            format!("there is no filter '{unknown}'"),
-        ));
-    }
-    let mut examined = Vec::new();
-    for (name, filter) in &loaded.filters {
-        if !names.is_empty() && !names.contains(name) {
-            continue;
-        }
-        let compiled = setup::compile(filter, setup::Reads::default()).map_err(|errors| {
-            let first = errors.first().map(ToString::to_string).unwrap_or_default();
-            Failure::text(ExitCode::Config, format!("filter '{name}': {first}"))
-                .hint("`stockade check` shows where")
-        })?;
-        examined.push((name.as_str(), examine(&compiled, &[])));
-    }
+        .map(|(name, filter)| (name.as_str(), examine(filter, &samples)))
+        .collect();
     if global.json {
         print_json(&wire(&examined));
     } else {
         print(&text(&examined));
     }
-    let weak = examined
-        .iter()
-        .any(|(_, found)| !found.weaknesses.is_empty());
-    Ok(if weak {
+    let mut found = examined.iter().flat_map(|(_, found)| &found.weaknesses);
+    Ok(if found.any(|weakness| weakness.banned.is_some()) {
         ExitCode::Refused
     } else {
         ExitCode::Ok
+    })
+}
+
+/// The lines of a log, or of a file of annotated samples.
+fn samples(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let text = std::fs::read(path).map_err(|error| {
+        let message = format!("cannot read '{}': {error}", path.display());
+        Failure::text(ExitCode::Refused, message)
+    })?;
+    let lines = text.split(|&byte| byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    Ok(lines
+        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+        .map(<[u8]>::to_vec)
+        .collect())
+}
+
+/// The filters with these names, or all of the configuration. Of a fail2ban configuration these are
+/// the filters of the jails that run; by its name every other one can be had too.
+fn filters(global: &GlobalArgs, names: &[String]) -> Result<Vec<(String, Filter)>, Failure> {
+    let loaded = load(&global.configuration().files().0);
+    let tree = global.fail2ban.as_deref().map(Tree::read);
+    let mut filters = Vec::new();
+    for (name, filter) in &loaded.filters {
+        if names.is_empty() || names.contains(name) {
+            let compiled = setup::compile(filter, setup::Reads::default());
+            filters.push((name.clone(), sound(name, compiled)?));
+        }
+    }
+    for name in names {
+        if loaded.filters.contains_key(name) {
+            continue;
+        }
+        let Some(tree) = &tree else {
+            super::tell(&loaded.diagnostics);
+            let message = format!("there is no filter '{name}'");
+            return Err(Failure::text(ExitCode::Refused, message));
+        };
+        let compiled = Filter::compile(&of_tree(tree, name)?);
+        filters.push((name.clone(), sound(name, compiled)?));
+    }
+    Ok(filters)
+}
+
+fn sound(name: &str, compiled: Result<Filter, Vec<PatternError>>) -> Result<Filter, Failure> {
+    compiled.map_err(|errors| {
+        let first = errors.first().map(ToString::to_string).unwrap_or_default();
+        Failure::text(ExitCode::Config, format!("filter '{name}': {first}"))
+            .hint("`stockade check` shows where")
+    })
+}
+
+/// A filter of fail2ban as it is without the options of a jail.
+fn of_tree(tree: &Tree, name: &str) -> Result<FilterSource, Failure> {
+    let resolved = tree.filter(name, &[]).map_err(|faults| {
+        super::tell(&faults);
+        Failure::text(ExitCode::Refused, format!("filter '{name}' cannot be used"))
+    })?;
+    let texts = |all: &[Written]| all.iter().map(|one| one.as_str().to_owned()).collect();
+    let prefregex = resolved.prefregex.as_ref();
+    Ok(FilterSource {
+        prefregex: prefregex.map(|one| one.as_str().to_owned()),
+        failregex: texts(&resolved.failregex),
+        ignoreregex: texts(&resolved.ignoreregex),
+        datepattern: match resolved.datepattern.as_deref() {
+            None | Some([]) => DatePattern::Templates(vec!["{DEFAULT}".to_owned()]),
+            Some(templates) => DatePattern::Templates(texts(templates)),
+        },
+        dialect: Dialect::Fail2ban,
+        maxlines: resolved.maxlines.map_or(1, |lines| lines.value),
+        ..FilterSource::default()
     })
 }
 
@@ -54,9 +114,9 @@ fn text(examined: &[(&str, Examination)]) -> String {
     for (name, found) in examined {
         for weakness in &found.weaknesses {
             out.push_str(&format!(
-                "{name}: failregex {} bans {}, {}:\n    {}\n",
+                "{name}: failregex {} {}, {}:\n    {}\n",
                 weakness.pattern + 1,
-                weakness.banned,
+                verdict(weakness),
                 why(weakness),
                 Escaped(&weakness.line)
             ));
@@ -74,6 +134,13 @@ fn text(examined: &[(&str, Examination)]) -> String {
     out
 }
 
+fn verdict(weakness: &Weakness) -> String {
+    match &weakness.banned {
+        Some(banned) => format!("bans {banned}"),
+        None => "counts for nobody".to_owned(),
+    }
+}
+
 fn why(weakness: &Weakness) -> String {
     match &weakness.trick {
         Trick::TwoReadings { pattern, other } => {
@@ -82,8 +149,10 @@ fn why(weakness: &Weakness) -> String {
                 pattern + 1
             )
         }
-        Trick::ForgedMessage => "whose message stands inside another one".to_owned(),
-        Trick::ForgedField => "who is named in a user name".to_owned(),
+        Trick::ForgedMessage => "as a message stands inside another one".to_owned(),
+        Trick::ForgedField { honest } => {
+            format!("by what stands in the place of '{}'", Escaped(honest))
+        }
     }
 }
 
@@ -92,7 +161,7 @@ fn wire(examined: &[(&str, Examination)]) -> serde_json::Value {
         serde_json::json!({
             "pattern": weakness.pattern + 1,
             "line": Escaped(&weakness.line).to_string(),
-            "banned": weakness.banned.to_string(),
+            "banned": weakness.banned.as_ref().map(ToString::to_string),
             "why": why(weakness),
         })
     };

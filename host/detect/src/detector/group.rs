@@ -1,6 +1,7 @@
 //! Jails with the same filter, and what they find in a chunk.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -308,15 +309,7 @@ fn note(
         Verdict::Ignored { .. } => scan.counts.ignored += 1,
         Verdict::Ambiguous { pattern, readings } => {
             found.ambiguous += 1;
-            scan.counts.ambiguous += 1;
-            if scan.ambiguous.len() < AMBIGUOUS_SHOWN_MAX {
-                scan.ambiguous.extend(jail.map(|jail| AmbiguousLine {
-                    jail: jail.clone(),
-                    pattern,
-                    line: line.span(),
-                    readings,
-                }));
-            }
+            ambiguous(scan, pattern, readings, line.span(), jail);
         }
         Verdict::Matched { id, user, .. } => found.failures.push(Failure {
             id,
@@ -357,6 +350,10 @@ impl Asked<'_> {
         for &which in &reader.judgement.gave_up {
             give_up(scan, which, self.line.span(), jail);
         }
+        if let Some((pattern, readings)) = reader.judgement.ambiguous.take() {
+            found.ambiguous += 1;
+            ambiguous(scan, pattern, readings, self.line.span(), jail);
+        }
         let at = heard.dated.at.unwrap_or(self.line.now);
         for matched in &reader.judgement.matches {
             let user = matched.user.and_then(|user| heard.in_line(user));
@@ -378,6 +375,24 @@ impl Asked<'_> {
                 None => {}
             }
         }
+    }
+}
+
+fn ambiguous(
+    scan: &mut Scan,
+    pattern: usize,
+    readings: Vec<IpAddr>,
+    line: Span,
+    jail: Option<&JailName>,
+) {
+    scan.counts.ambiguous += 1;
+    if scan.ambiguous.len() < AMBIGUOUS_SHOWN_MAX {
+        scan.ambiguous.extend(jail.map(|jail| AmbiguousLine {
+            jail: jail.clone(),
+            pattern,
+            line,
+            readings,
+        }));
     }
 }
 

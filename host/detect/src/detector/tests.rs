@@ -3,7 +3,7 @@ use stockade_core::{Checkpoint, FailureId, Span};
 
 use super::*;
 use crate::lines::LINE_LEN_MAX;
-use crate::source::{DatePattern, FilterSource};
+use crate::source::{DatePattern, Dialect, FilterSource};
 
 /// 2026-11-23 12:00 UTC.
 const NOW: Timestamp = Timestamp::from_secs(1_795_435_200);
@@ -221,12 +221,120 @@ fn what_only_looks_like_a_second_address_leaves_a_line_clear() {
 }
 
 #[test]
-fn a_pattern_that_is_open_at_an_end_takes_the_leftmost_address() {
-    let open = filter(&["from <ADDR>"]);
-    assert_eq!(
-        ids(&scan(&[&open], b"from 192.0.2.1 not from 203.0.113.9\n")),
-        ["192.0.2.1"]
+fn a_line_with_two_readings_bans_nobody_whatever_the_pattern_is_like() {
+    let cases = [
+        // Open at an end.
+        (vec!["from <ADDR>"], "from 192.0.2.1 not from 203.0.113.9"),
+        // The address in an alternative, in a group that may be missing, in one that is repeated.
+        (
+            vec!["^(?:from <ADDR> .*|.* from <ADDR>)$"],
+            "from 192.0.2.1 from 203.0.113.9",
+        ),
+        (
+            vec!["^login .*?from (?:<ADDR>)? failed.*$"],
+            "login from 192.0.2.1 failed from 203.0.113.9 failed",
+        ),
+        // A network, and an id that is an address.
+        (
+            vec!["^login .*net <SUBNET>.*$"],
+            "login net 192.0.2.0/24 net 203.0.113.0/24",
+        ),
+        (
+            vec![r"^login .*from <F-ID>\S+</F-ID>.*$"],
+            "login from 192.0.2.1 from 203.0.113.9",
+        ),
+    ];
+    for (patterns, line) in cases {
+        let filter = filter(&patterns);
+        let scan = scan(&[&filter], format!("{line}\n").as_bytes());
+        assert_eq!(ids(&scan), Vec::<String>::new(), "{line}");
+        assert_eq!(scan.counts.ambiguous, 1, "{line}");
+        assert_eq!(scan.ambiguous[0].readings.len(), 2, "{line}");
+    }
+}
+
+fn fail2ban(prefregex: Option<&str>, failregex: &[&str]) -> Arc<Filter> {
+    let source = FilterSource {
+        prefregex: prefregex.map(str::to_owned),
+        failregex: failregex.iter().map(|&text| text.to_owned()).collect(),
+        dialect: Dialect::Fail2ban,
+        ..FilterSource::default()
+    };
+    Arc::new(Filter::compile(&source).unwrap())
+}
+
+#[test]
+fn a_line_with_two_readings_bans_nobody_in_the_dialect_of_fail2ban_either() {
+    let two = "login of x from 203.0.113.9 from 192.0.2.1 failed";
+    for (pattern, line) in [
+        ("^login of .* from <HOST>", two),
+        ("^login of .*? from <HOST> .*$", two),
+        ("login of <F-USER>.*</F-USER> from <ADDR>", two),
+        (r"^login of \S+(?: from \S+)* from <F-ID>\S+</F-ID> ", two),
+        // Not linear, and not of ASCII.
+        ("^login of (?!root).* from <HOST>", two),
+        (
+            r"^login of \w+(?: from \S+)* from <HOST>",
+            "login of é from 203.0.113.9 from 192.0.2.1 failed",
+        ),
+    ] {
+        let scan = scan(
+            &[&fail2ban(None, &[pattern])],
+            format!("{line}\n").as_bytes(),
+        );
+        assert_eq!(ids(&scan), Vec::<String>::new(), "{pattern}");
+        assert_eq!(scan.counts.ambiguous, 1, "{pattern}");
+        assert_eq!(scan.ambiguous_of.len(), 1, "{pattern}");
+        assert_eq!(scan.ambiguous[0].readings.len(), 2, "{pattern}");
+    }
+    let named = fail2ban(
+        Some("^.*from <HOST>: <F-CONTENT>.+</F-CONTENT>$"),
+        &["denied"],
     );
+    let line = "from 192.0.2.1: denied from 203.0.113.9: denied";
+    let scan = scan(&[&named], format!("{line}\n").as_bytes());
+    assert_eq!((ids(&scan).len(), scan.counts.ambiguous), (0, 1));
+}
+
+#[test]
+fn a_second_address_that_a_pattern_of_fail2ban_cannot_mean_changes_nothing() {
+    for (pattern, line) in [
+        (
+            "^login of .* from <HOST> failed$",
+            "login of x from 203.0.113.9 from 192.0.2.1 failed",
+        ),
+        (
+            "^login of (?:(?! from ).)* from <HOST>",
+            "login of x from 192.0.2.1 via 203.0.113.9",
+        ),
+        ("^REFUSED FROM <HOST>", "REFUSED FROM ::ffff:192.0.2.1"),
+        ("^from <HOST>", "from 192.0.2.1 to 203.0.113.9"),
+    ] {
+        let scan = scan(
+            &[&fail2ban(None, &[pattern])],
+            format!("{line}\n").as_bytes(),
+        );
+        assert_eq!(ids(&scan), ["192.0.2.1"], "{pattern}");
+        assert_eq!(scan.counts.ambiguous, 0, "{pattern}");
+    }
+}
+
+#[test]
+fn an_address_of_the_prefregex_with_two_readings_bans_nobody() {
+    let source = FilterSource {
+        prefregex: Some("^.*from <ADDR>: <F-CONTENT>.+</F-CONTENT>$".to_owned()),
+        failregex: vec!["^denied".to_owned(), "denied$".to_owned()],
+        ..FilterSource::default()
+    };
+    let filter = Arc::new(Filter::compile(&source).unwrap());
+    let one = scan(&[&filter], b"from 192.0.2.1: denied\n");
+    assert_eq!(ids(&one), ["192.0.2.1"]);
+    let two = scan(
+        &[&filter],
+        b"from 192.0.2.1: denied from 203.0.113.9: denied\n",
+    );
+    assert_eq!(ids(&two), Vec::<String>::new());
+    assert_eq!(two.counts.ambiguous, 1);
 }
 
 #[test]

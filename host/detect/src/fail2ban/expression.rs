@@ -16,6 +16,7 @@ use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, MatchKind};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Hir;
+use stockade_core::parse_addr;
 
 use super::parse::{self, Pattern};
 use super::render::{Form, captured, render};
@@ -25,6 +26,7 @@ use super::unroll::unroll;
 use crate::error::Fault;
 use crate::literals;
 use crate::pattern::{PATTERN_LEN_MAX, PATTERN_SIZE_MAX};
+use crate::readings::{LazyReadings, Other, Readings, Taken, may_hold_another};
 use crate::source::HostNames;
 
 /// Longest pattern with its tags replaced, in bytes; a `<HOST>` becomes about 150 of them.
@@ -58,9 +60,9 @@ pub(crate) struct Expression {
 
 #[derive(Debug)]
 enum Engine {
-    Linear(Linear),
+    Linear(Box<Linear>),
     Backtracking {
-        necessary: Linear,
+        necessary: Box<Linear>,
         fancy: Box<fancy_regex::Regex>,
     },
 }
@@ -92,22 +94,7 @@ impl Groups {
 impl Expression {
     /// Compiles `source`, a pattern with fail2ban's tags.
     pub(crate) fn compile(source: &str, options: ExpressionOptions) -> Result<Self, Fault> {
-        let expanded = tags::expand(source, options.host_names);
-        let len = expanded.text.len();
-        if len > EXPANDED_LEN_MAX {
-            let message =
-                format!("the pattern has {len} bytes, more than the {EXPANDED_LEN_MAX} allowed");
-            return Err(Fault::whole(message));
-        }
-        if expanded.text.trim().is_empty() {
-            return Err(Fault::whole("the pattern is empty"));
-        }
-        let in_source = |fault: Fault| Fault {
-            offset: fault.offset.map(|at| expanded.author_offset(at)),
-            ..fault
-        };
-        let pattern = parse::parse(&expanded.text, options.multiline).map_err(in_source)?;
-        Self::build(pattern)
+        Self::build(read(source, options)?)
     }
 
     /// Compiles the pattern of a date, which has no tags. With `begins` and `ends` it does not begin
@@ -136,10 +123,11 @@ impl Expression {
             let (necessary, hir) =
                 Linear::new(&node, Form::NecessaryAscii, Form::Necessary, false)?;
             let fancy = Box::new(backtracking(&node)?);
+            let necessary = Box::new(necessary);
             (Engine::Backtracking { necessary, fancy }, hir)
         } else {
             let (linear, hir) = Linear::new(&node, Form::LinearAscii, Form::Linear, true)?;
-            (Engine::Linear(linear), hir)
+            (Engine::Linear(Box::new(linear)), hir)
         };
         Ok(Self {
             names: names.into_iter().collect(),
@@ -173,6 +161,33 @@ impl Expression {
     /// Whether matching takes time linear in the subject.
     pub(crate) fn is_linear(&self) -> bool {
         matches!(self.engine, Engine::Linear(_))
+    }
+
+    /// Another address that `subject`, which matches, can be read with than what was taken from it.
+    /// `ids` are the groups that can hold the id, the preferred ones first.
+    ///
+    /// A linear expression is asked for all its readings. Of one that goes back and forth it is asked
+    /// whether it finds another where the first cannot be seen.
+    pub(crate) fn other(&self, subject: &str, taken: Taken, ids: &[usize]) -> Other {
+        if !may_hold_another(subject.as_bytes(), taken) {
+            return Other::Nobody;
+        }
+        if let Engine::Linear(linear) = &self.engine {
+            return linear.other(subject, taken, ids);
+        }
+        let blinded = blinded(subject, taken.span);
+        let mut groups = Groups::default();
+        match self.find(&blinded, &mut groups) {
+            Err(GaveUp) => Other::Unknown,
+            Ok(false) => Other::Nobody,
+            Ok(true) => {
+                let text = ids.iter().find_map(|&id| groups.span(id));
+                let text = text.and_then(|(start, end)| blinded.get(start..end));
+                let addr = text.and_then(|text| parse_addr(text.as_bytes()).ok());
+                let addr = addr.filter(|&addr| Some(addr) != taken.addr);
+                addr.map_or(Other::Nobody, Other::Addr)
+            }
+        }
     }
 
     /// Looks for the leftmost match in `subject`, whose lines all end in a line feed, as fail2ban
@@ -215,23 +230,31 @@ impl Expression {
 #[derive(Debug)]
 struct Linear {
     ascii: Regex,
+    /// How that is written.
+    ascii_text: String,
     /// The form for any characters, as it is written and when it was needed; `None` where it needs
     /// more memory than it may have.
     text: String,
     unicode: OnceLock<Option<Regex>>,
     /// The group that each capture of the engine is; none where it does not capture.
     captures: Vec<usize>,
+    ascii_readings: LazyReadings,
+    unicode_readings: LazyReadings,
 }
 
 impl Linear {
     fn new(node: &Node, ascii: Form, unicode: Form, captures: bool) -> Result<(Self, Hir), Fault> {
-        let hir = parsed(&render(node, ascii), false)?;
+        let ascii_text = render(node, ascii);
+        let hir = parsed(&ascii_text, false)?;
         let captures = if captures { captured(node) } else { Vec::new() };
         let linear = Self {
             ascii: regex(&hir, !captures.is_empty(), PATTERN_SIZE_MAX)?,
+            ascii_text,
             text: render(node, unicode),
             unicode: OnceLock::new(),
             captures,
+            ascii_readings: LazyReadings::default(),
+            unicode_readings: LazyReadings::default(),
         };
         // What is wrong with the other form is to be known now, not when a line needs it.
         parsed(&linear.text, true)?;
@@ -275,7 +298,58 @@ impl Linear {
     }
 }
 
-fn parsed(text: &str, unicode: bool) -> Result<Hir, Fault> {
+impl Linear {
+    fn other(&self, subject: &str, taken: Taken, ids: &[usize]) -> Other {
+        let ascii = subject.is_ascii();
+        let (readings, text) = match ascii {
+            true => (&self.ascii_readings, &self.ascii_text),
+            false => (&self.unicode_readings, &self.text),
+        };
+        readings.other(subject.as_bytes(), taken, || {
+            Readings::of(&parsed(text, !ascii).ok()?, &self.indexes(ids))
+        })
+    }
+
+    /// The engine's captures of these groups, in the same order.
+    fn indexes(&self, groups: &[usize]) -> Vec<u32> {
+        let captures = |group: &usize| {
+            let of = self.captures.iter().enumerate();
+            let of = of.filter(|(_, own)| *own == group);
+            of.filter_map(|(i, _)| u32::try_from(i + 1).ok())
+                .collect::<Vec<_>>()
+        };
+        groups.iter().flat_map(captures).collect()
+    }
+}
+
+/// Replaces the tags of `source` and reads it.
+pub(super) fn read(source: &str, options: ExpressionOptions) -> Result<Pattern, Fault> {
+    let expanded = tags::expand(source, options.host_names);
+    let len = expanded.text.len();
+    if len > EXPANDED_LEN_MAX {
+        let message =
+            format!("the pattern has {len} bytes, more than the {EXPANDED_LEN_MAX} allowed");
+        return Err(Fault::whole(message));
+    }
+    if expanded.text.trim().is_empty() {
+        return Err(Fault::whole("the pattern is empty"));
+    }
+    let in_source = |fault: Fault| Fault {
+        offset: fault.offset.map(|at| expanded.author_offset(at)),
+        ..fault
+    };
+    parse::parse(&expanded.text, options.multiline).map_err(in_source)
+}
+
+/// `subject` without the text at `span`, so that nothing can be read there any more. The byte that
+/// stands for it belongs to no address, name or word, but to whatever else may stand in a field.
+fn blinded(subject: &str, (start, end): (usize, usize)) -> String {
+    let before = subject.get(..start).unwrap_or_default();
+    let after = subject.get(end..).unwrap_or_default();
+    [before, &"~".repeat(end.saturating_sub(start)), after].concat()
+}
+
+pub(super) fn parsed(text: &str, unicode: bool) -> Result<Hir, Fault> {
     ParserBuilder::new()
         .utf8(unicode)
         .unicode(unicode)

@@ -106,6 +106,9 @@ pub(super) struct Naming {
     alternatives: Vec<Named>,
     /// `<F-TUPLE_X>`: they are added to `<F-X>`, in the order of their names.
     parts: Vec<Named>,
+    /// The groups that hold an address or what is said to be an id, in the order in which
+    /// [`super::identity::identify`] prefers them.
+    pub(super) ids: Vec<usize>,
     /// The groups of `<SKIPLINES>`.
     pub(super) skipped: Vec<usize>,
 }
@@ -122,6 +125,7 @@ impl Naming {
             plain: Vec::new(),
             alternatives: Vec::new(),
             parts: Vec::new(),
+            ids: Vec::new(),
             skipped: Vec::new(),
         };
         let mut groups: Vec<_> = expression.names().collect();
@@ -139,6 +143,9 @@ impl Naming {
                 }
             }
         }
+        let of = |place| naming.plain.iter().find(move |named| named.place == place);
+        let ids = [FID, IP4, IP6].into_iter().filter_map(of);
+        naming.ids = ids.map(|named| named.group).collect();
         let number = |i: usize| expression.group(&format!("skiplines{i}"));
         naming.skipped = (0..).map_while(number).collect();
         naming
@@ -187,6 +194,12 @@ impl Naming {
     pub(super) fn span(&self, place: usize, groups: &Groups) -> Option<(usize, usize)> {
         let named = self.plain.iter().find(|named| named.place == place)?;
         groups.span(named.group)
+    }
+
+    /// Where the text stands that names somebody, if the expression itself has one.
+    pub(super) fn id_span(&self, groups: &Groups) -> Option<(usize, usize)> {
+        let mut places = [FID, IP4, IP6, DNS].into_iter();
+        places.find_map(|place| self.span(place, groups))
     }
 
     /// Where the user stands.

@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use stockade_core::Timestamp;
+use stockade_core::{Timestamp, parse_addr};
 
 use super::expression::{Expression, Groups};
-use super::fields::{CONTENT, Fields, NOFAIL, SESSION};
+use super::fields::{CONTENT, Fields, NOFAIL, Naming, SESSION};
 use super::identity::{Identity, identify};
 use super::rules::{Rule, Rules};
 use super::sessions::Sessions;
 use super::window::{Spent, Window, joined};
 use crate::error::PatternPlace;
 use crate::prefilter::bit;
+use crate::readings::{Other, Taken};
 
 /// What is remembered of one source from line to line.
 #[derive(Debug, Default)]
@@ -50,6 +52,9 @@ pub(crate) struct Judgement {
     pub(crate) matches: Vec<Match>,
     /// The ignoreregex that took a match back.
     pub(crate) ignored: Option<usize>,
+    /// The failregex that matched in ways that name different addresses, and these as far as they are
+    /// known, so that it counts for none of them.
+    pub(crate) ambiguous: Option<(usize, Vec<IpAddr>)>,
     /// The failregex that matched a line of a session which is no failure so far.
     pub(crate) waiting: Option<usize>,
     /// Patterns of which it is not known whether they match.
@@ -71,6 +76,9 @@ pub(crate) struct Match {
     pub(crate) captures: BTreeMap<String, String>,
     /// All users of a session, likewise.
     pub(crate) users: Vec<String>,
+    /// Two addresses that the line can be read with, where it is not only the one; likewise, since
+    /// such a line is no match otherwise.
+    pub(crate) readings: Vec<IpAddr>,
 }
 
 impl Judgement {
@@ -78,6 +86,7 @@ impl Judgement {
         self.matches.clear();
         self.gave_up.clear();
         self.ignored = None;
+        self.ambiguous = None;
         self.waiting = None;
     }
 }
@@ -134,6 +143,13 @@ struct Content<'t> {
     start: Option<usize>,
 }
 
+/// What the prefregex found.
+struct Before<'t> {
+    fields: Fields<'t>,
+    /// About whom the line is, and the text of which that was read.
+    taken: Option<(&'t str, Taken)>,
+}
+
 /// Whether the next failregex is to be tried.
 #[derive(PartialEq, Eq)]
 enum Next {
@@ -147,10 +163,12 @@ impl Judging<'_> {
         if rules.ignores_first() && self.is_ignored(subject) {
             return;
         }
-        let mut before = rules.names.fields();
-        let Some(mut content) = self.content(subject, &mut before) else {
+        let mut fields = rules.names.fields();
+        let Some(mut content) = self.content(subject, &mut fields) else {
             return;
         };
+        let taken = self.taken_by_prefix(subject);
+        let before = Before { fields, taken };
         for (i, rule) in rules.fail.iter().enumerate() {
             let place = PatternPlace::Failregex(i);
             if self.line.candidates & bit(i) == 0 || !self.find(&rule.expression, &content, place) {
@@ -168,7 +186,7 @@ impl Judging<'_> {
             let next = if ignored {
                 Next::Stop
             } else {
-                self.take(i, rule, &content, &before, lines)
+                self.take_unambiguous((i, rule), &content, &before, lines)
             };
             if next == Next::Stop && !self.line.every {
                 self.leave(spent);
@@ -265,6 +283,53 @@ impl Judging<'_> {
         false
     }
 
+    /// What the prefregex, which has matched last, says about whom the line is.
+    fn taken_by_prefix<'t>(&self, subject: &'t str) -> Option<(&'t str, Taken)> {
+        let naming = &self.rules.prefix.as_ref()?.naming;
+        Some((subject, taken(naming, &self.scratch.groups, subject)?))
+    }
+
+    /// Takes a match unless the line can be read with another address as well. Patterns that see
+    /// several lines at once are left alone: each of these may name somebody else.
+    fn take_unambiguous(
+        &mut self,
+        (pattern, rule): (usize, &Rule),
+        content: &Content<'_>,
+        before: &Before<'_>,
+        lines: usize,
+    ) -> Next {
+        let readings = match self.several_lines() {
+            true => Vec::new(),
+            false => self.readings(rule, content, before),
+        };
+        if readings.is_empty() || self.line.every {
+            let next = self.take(pattern, rule, content, &before.fields, lines);
+            if let Some(last) = self.out.matches.last_mut() {
+                last.readings = readings;
+            }
+            return next;
+        }
+        self.out.ambiguous = Some((pattern, readings));
+        Next::Stop
+    }
+
+    /// The addresses that the line can be read with, where these are several or not all known.
+    fn readings(&self, rule: &Rule, content: &Content<'_>, before: &Before<'_>) -> Vec<IpAddr> {
+        let own = taken(&rule.naming, &self.scratch.groups, &content.text);
+        let (rule, text, taken) = match (own, &self.rules.prefix, before.taken) {
+            (Some(taken), ..) => (rule, &*content.text, taken),
+            (None, Some(prefix), Some((text, taken))) => (prefix, text, taken),
+            _ => return Vec::new(),
+        };
+        let other = rule.expression.other(text, taken, &rule.naming.ids);
+        let first = taken.addr.into_iter();
+        match other {
+            Other::Nobody => Vec::new(),
+            Other::Addr(addr) => first.chain([addr]).collect(),
+            Other::Unknown => first.collect(),
+        }
+    }
+
     /// Makes of a match what it is: a failure, or a line of a session that waits for one.
     fn take(
         &mut self,
@@ -299,6 +364,7 @@ impl Judging<'_> {
                     user,
                     captures,
                     users: Vec::new(),
+                    readings: Vec::new(),
                 });
                 Next::Stop
             }
@@ -340,6 +406,7 @@ impl Judging<'_> {
             user,
             captures,
             users,
+            readings: Vec::new(),
         });
         Next::Stop
     }
@@ -354,6 +421,14 @@ impl Judging<'_> {
             BTreeMap::new()
         }
     }
+}
+
+/// What `naming` finds in `text` about whom it is.
+fn taken(naming: &Naming, groups: &Groups, text: &str) -> Option<Taken> {
+    let span = naming.id_span(groups)?;
+    let own = text.get(span.0..span.1).unwrap_or_default();
+    let addr = parse_addr(own.as_bytes()).ok();
+    Some(Taken { addr, span })
 }
 
 fn captures<'f>(

@@ -9,6 +9,7 @@ mod fields;
 mod identity;
 mod judge;
 mod parse;
+mod relaxed;
 mod render;
 mod rules;
 mod sessions;
@@ -17,7 +18,8 @@ mod tags;
 mod unroll;
 mod window;
 
-pub(crate) use expression::{Expression, GaveUp, Groups};
+pub(crate) use expression::{Expression, ExpressionOptions, GaveUp, Groups};
 pub(crate) use identity::Identity;
 pub(crate) use judge::{Judgement, Line, Match, Scratch, State};
+pub(crate) use relaxed::relaxed;
 pub(crate) use rules::Rules;

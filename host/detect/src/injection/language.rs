@@ -6,7 +6,9 @@ use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, Config, DFA};
 use regex_automata::nfa::thompson::{self, Compiler, WhichCaptures};
 use regex_automata::{Anchored, Input, MatchKind};
-use regex_syntax::hir::{Dot, Hir, Repetition};
+use regex_syntax::hir::Hir;
+
+use crate::context::any_text;
 
 /// Memory for the states of one automaton while lines are looked for.
 const CACHE: usize = 32 * 1024 * 1024;
@@ -55,15 +57,6 @@ impl Language {
     pub(super) fn shortest(&self) -> Option<Vec<u8>> {
         common(self, self).ok().flatten()
     }
-}
-
-fn any_text() -> Hir {
-    Hir::repetition(Repetition {
-        min: 0,
-        max: None,
-        greedy: true,
-        sub: Box::new(Hir::dot(Dot::AnyByteExceptLF)),
-    })
 }
 
 /// One of the two automata and its states.

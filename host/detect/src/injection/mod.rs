@@ -5,35 +5,43 @@
 //!
 //! - **two readings**: one line that two patterns, or one pattern twice, can read with different
 //!   addresses. Decided on automata: the lines of one reading and those of the other are intersected.
-//! - **a forged message**: a whole message that matches, inside a message of another kind.
-//! - **a forged field**: a sample of the filter whose user name holds the rest of a message.
+//! - **a forged message**: a line that begins as a message of another kind and still matches.
+//! - **a forged field**: a sample of which one field holds what looks like the rest of a message, or a
+//!   whole one. Where there is no sample of a pattern, lines are made of the pattern itself.
 //!
-//! A line that is ambiguous at run time bans nobody and so is no weakness.
+//! A line that is ambiguous at run time bans nobody: whoever can write it can hide, and no more. It is
+//! told as well, with nobody banned.
+//!
+//! A pattern of fail2ban's dialect that is not linear is looked at without its look-around and
+//! back-references. It matches no more lines then, so that what is proved of the rest holds for it; what
+//! is found must be confirmed by the filter itself, and where it is not, nothing is decided.
 
+mod attack;
+mod fields;
 mod language;
+mod patterns;
 mod reading;
 mod samples;
+mod typical;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Timestamp};
 
-use crate::explain::Outcome;
+use crate::explain::{Explanation, Outcome};
 use crate::filter::Filter;
-use crate::source::Dialect;
-use language::{Language, TooLarge};
-use reading::{Reading, Readings, Wrapping};
+use attack::Attack;
 
-/// A line that bans an address which a remote client could choose.
+/// A line by which a remote client could choose who is banned, or that nobody is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weakness {
-    /// Index of the failregex that bans it.
+    /// Index of the failregex that matches it.
     pub pattern: usize,
     /// The line, without its end; any bytes but a line feed.
     pub line: Vec<u8>,
-    /// Who is banned for it.
-    pub banned: FailureId,
+    /// Who is banned for it; nobody where the filter notices that it can be read in two ways.
+    pub banned: Option<FailureId>,
     /// Why that is wrong.
     pub trick: Trick,
 }
@@ -50,8 +58,11 @@ pub enum Trick {
     },
     /// It is of another kind of message, and the text in it that matches can be a client's.
     ForgedMessage,
-    /// It is a sample in which the user name holds what looks like the rest of a message.
-    ForgedField,
+    /// It is a sample in which a field holds what looks like a message or the rest of one.
+    ForgedField {
+        /// What the field held before.
+        honest: Vec<u8>,
+    },
 }
 
 /// What is known about a filter.
@@ -59,9 +70,19 @@ pub enum Trick {
 pub struct Examination {
     /// Lines that deceive it, at most one for each pair of patterns and kind of trick.
     pub weaknesses: Vec<Weakness>,
-    /// Indexes of failregexes for which nothing could be decided on automata, because they are too
-    /// large or not linear; for them only the samples were tried.
+    /// Indexes of failregexes for which not everything was decided on automata, because they are too
+    /// large, not linear or about several lines; for these the samples were tried.
     pub unproved: Vec<usize>,
+}
+
+/// Looks for lines that deceive `filter`. `samples` are honest lines of its log, without line ends.
+/// The answer depends on nothing else.
+#[must_use]
+pub fn examine(filter: &Filter, samples: &[Vec<u8>]) -> Examination {
+    let mut attack = Attack::on(filter);
+    attack.by_readings();
+    attack.by_samples(samples);
+    attack.done()
 }
 
 /// Addresses of the documentation ranges (RFC 5737, RFC 3849): who is meant, and whom a text names.
@@ -77,163 +98,26 @@ const FORGED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 const HONEST_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7));
 const FORGED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 8, 9, 0xa, 0xb));
 
-/// Looks for lines that deceive `filter`. `samples` are honest lines of its log, without line ends.
-/// The answer depends on nothing else.
-#[must_use]
-pub fn examine(filter: &Filter, samples: &[Vec<u8>]) -> Examination {
-    let mut found = Found {
-        filter,
-        examination: Examination::default(),
-    };
-    let source = filter.source();
-    if source.dialect == Dialect::Native {
-        let (readings, unproved) = reading::all(source);
-        found.examination.unproved = unproved;
-        match Wrapping::of(source) {
-            Ok(wrapping) => {
-                found.two_readings(&readings, &wrapping);
-                found.forged_messages(&readings, &wrapping);
-            }
-            Err(TooLarge) => {
-                found.examination.unproved = (0..source.failregex.len()).collect();
-            }
-        }
-    } else {
-        found.examination.unproved = (0..source.failregex.len()).collect();
-    }
-    for sample in samples {
-        found.forged_fields(sample);
-    }
-    found.examination.unproved.sort_unstable();
-    found.examination.unproved.dedup();
-    found.examination
-}
-
-/// What stands around a forged message.
-const BEFORE: &[u8] = b"a message of another kind from 198.51.100.7 about ";
-const AFTER: &[u8] = b" and the end of it";
-
-struct Found<'a> {
-    filter: &'a Filter,
-    examination: Examination,
-}
-
-impl Found<'_> {
-    /// Notes `line` if it bans `forged`; says whether it does.
-    fn try_line(&mut self, line: Vec<u8>, forged: IpAddr, trick: &Trick) -> bool {
-        let Some((pattern, banned)) = judge(self.filter, &line) else {
-            return false;
-        };
-        if banned != FailureId::from_addr(forged) {
-            return false;
-        }
-        let known = &mut self.examination.weaknesses;
-        let same = |old: &Weakness| old.pattern == pattern && old.trick == *trick;
-        if !known.iter().any(same) {
-            known.push(Weakness {
-                pattern,
-                line,
-                banned,
-                trick: trick.clone(),
-            });
-        }
-        true
-    }
-
-    fn two_readings(&mut self, readings: &Readings, wrapping: &Wrapping) {
-        for (i, one) in readings.iter().enumerate() {
-            self.pair(one, one, &[false], wrapping);
-            for other in readings.iter().skip(i + 1) {
-                // Most patterns have no line in common, whoever is named.
-                if language::common(&one.lines, &other.lines) != Ok(None) {
-                    self.pair(one, other, &[false, true], wrapping);
-                }
-            }
-        }
-    }
-
-    /// Looks for lines that both read with different addresses.
-    fn pair(&mut self, one: &Reading, other: &Reading, turns: &[bool], wrapping: &Wrapping) {
-        for (honest, forged) in ADDRESSES {
-            for turned in turns {
-                let (a, b) = match turned {
-                    false => (honest, forged),
-                    true => (forged, honest),
-                };
-                let (Some(first), Some(second)) = (one.naming(a), other.naming(b)) else {
-                    continue;
-                };
-                match language::common(first, second) {
-                    Err(TooLarge) => self.examination.unproved.push(one.pattern),
-                    Ok(None) => {}
-                    Ok(Some(text)) => {
-                        let line = wrapping.around(&text);
-                        self.try_both(&line, (one.pattern, a), (other.pattern, b));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whichever of two addresses is banned, the other may have been meant.
-    fn try_both(&mut self, line: &[u8], one: (usize, IpAddr), other: (usize, IpAddr)) {
-        for (banned, meant) in [(other, one), (one, other)] {
-            let trick = Trick::TwoReadings {
-                pattern: meant.0,
-                other: meant.1,
-            };
-            if self.try_line(line.to_vec(), banned.1, &trick) {
-                return;
-            }
-        }
-    }
-
-    fn forged_messages(&mut self, readings: &Readings, wrapping: &Wrapping) {
-        for reading in readings.iter() {
-            for forged in [FORGED_V4, FORGED_V6] {
-                let Some(message) = reading.naming(forged).and_then(Language::shortest) else {
-                    continue;
-                };
-                let inside = [BEFORE, &message].concat();
-                let lines = [
-                    wrapping.around(&inside),
-                    wrapping.around(&[&inside, AFTER].concat()),
-                    [BEFORE, &wrapping.around(&message)].concat(),
-                    [BEFORE, &wrapping.around(&message), AFTER].concat(),
-                ];
-                let mut lines = lines.into_iter();
-                if lines.any(|line| self.try_line(line, forged, &Trick::ForgedMessage)) {
-                    break;
-                }
-            }
-        }
-    }
-
-    fn forged_fields(&mut self, sample: &[u8]) {
-        let explained = self.filter.explain(sample, NOW, &TimeZone::UTC).outcome;
-        let Outcome::Matched { id, user, .. } = explained else {
-            return;
-        };
-        let Some(user) = user else {
-            return;
-        };
-        for forged in [FORGED_V4, FORGED_V6] {
-            for line in samples::forged(sample, &id, user, forged) {
-                if self.try_line(line, forged, &Trick::ForgedField) {
-                    return;
-                }
-            }
-        }
-    }
-}
-
 /// Only dates without a year depend on it, and no verdict does.
 const NOW: Timestamp = Timestamp::from_secs(1_795_413_420);
 
-/// The failregex that makes `line` a failure, and of whom.
-fn judge(filter: &Filter, line: &[u8]) -> Option<(usize, FailureId)> {
-    match filter.explain(line, NOW, &TimeZone::UTC).outcome {
-        Outcome::Matched { pattern, id, .. } => Some((pattern, id)),
-        _ => None,
+/// What a filter makes of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Banned(usize, FailureId),
+    Ambiguous(usize, Vec<IpAddr>),
+    /// It is no failure, or not known to be one.
+    Nothing,
+}
+
+fn judge(filter: &Filter, line: &[u8]) -> Verdict {
+    match explain(filter, line).outcome {
+        Outcome::Matched { pattern, id, .. } => Verdict::Banned(pattern, id),
+        Outcome::Ambiguous { pattern, readings } => Verdict::Ambiguous(pattern, readings),
+        _ => Verdict::Nothing,
     }
+}
+
+fn explain(filter: &Filter, line: &[u8]) -> Explanation {
+    filter.explain(line, NOW, &TimeZone::UTC)
 }

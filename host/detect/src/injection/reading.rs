@@ -2,23 +2,24 @@
 
 use std::net::IpAddr;
 
-use regex_syntax::hir::{Capture, Hir, HirKind, Repetition};
+use regex_syntax::hir::{Capture, Hir};
 
-use super::language::{Language, TooLarge};
+use super::language::{Language, TooLarge, common};
+use super::patterns::{Pattern, Patterns, inside, replaced};
 use super::{FORGED_V4, FORGED_V6, HONEST_V4, HONEST_V6};
-use crate::pattern::{self, Parsed};
-use crate::source::FilterSource;
-use crate::tags::Role;
+use crate::context::contexts;
 
-pub(super) type Readings = Vec<Reading>;
-
-/// One id of one failregex.
+/// One failregex and the address that it names.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) pattern: usize,
+    /// The lines are whole ones, not what the prefregex leaves of them.
+    pub(super) whole: bool,
+    /// See [`Pattern::exact`].
+    pub(super) exact: bool,
     /// All lines of the pattern.
     pub(super) lines: Language,
-    /// The lines that name this address there.
+    /// The lines that name this address.
     naming: Vec<(IpAddr, Language)>,
 }
 
@@ -32,59 +33,76 @@ impl Reading {
     }
 }
 
-/// All readings of a filter, and the failregexes of which not all readings are among them.
-pub(super) fn all(source: &FilterSource) -> (Readings, Vec<usize>) {
+/// The readings of a filter, and the failregexes that have none because they cannot be looked at.
+pub(super) fn all(patterns: &Patterns) -> (Vec<Reading>, Vec<usize>) {
     let mut readings = Vec::new();
     let mut unproved = Vec::new();
-    for (i, text) in source.failregex.iter().enumerate() {
-        match pattern::parse(text, false) {
-            Ok(parsed) if parsed.translated.has_id() => {
-                let complete = add(&parsed, i, &mut readings);
-                unproved.extend((!complete).then_some(i));
-            }
-            // The prefregex names the id.
-            _ => unproved.push(i),
+    for (i, pattern) in patterns.fail.iter().enumerate() {
+        let reading = pattern.as_ref().and_then(|own| match own.ids.is_empty() {
+            false => Reading::of(i, own, false),
+            true => Reading::of(i, &with_content(patterns, own)?, true),
+        });
+        match reading {
+            Some(reading) => readings.push(reading),
+            None => unproved.push(i),
         }
     }
     (readings, unproved)
 }
 
-/// Adds the readings of one pattern; says whether these are all.
-fn add(parsed: &Parsed, pattern: usize, readings: &mut Readings) -> bool {
-    let mut complete = true;
-    let mut earlier: Vec<&str> = Vec::new();
-    for role in [Role::Id, Role::Addr] {
-        for group in parsed.translated.groups.iter().filter(|g| g.role == role) {
-            let mut naming = Vec::new();
-            for addr in [HONEST_V4, FORGED_V4, HONEST_V6, FORGED_V6] {
-                let text = written(addr);
-                if !can_be(&parsed.hir, &group.name, text.as_bytes()) {
-                    continue;
-                }
-                let Some(hir) = through(&parsed.hir, &group.name, text.as_bytes()) else {
-                    continue;
-                };
-                // Where an id of higher rank takes part too, this one does not count.
-                if earlier.iter().any(|name| inside(&hir, name).is_some()) {
-                    continue;
-                }
-                match Language::of_lines(hir) {
-                    Some(language) => naming.push((addr, language)),
-                    None => complete = false,
-                }
+/// The prefregex, which names the id, around one content that `fail` matches.
+fn with_content(patterns: &Patterns, fail: &Pattern) -> Option<Pattern> {
+    let prefix = patterns.prefix.as_ref()?.as_ref()?;
+    let content = Language::of_lines(fail.hir.clone())?.shortest()?;
+    let index = prefix.content?;
+    let becomes = |capture: &Capture| {
+        let is_content = capture.index == index;
+        is_content.then(|| Hir::literal(content.as_slice()))
+    };
+    Some(Pattern {
+        hir: replaced(&prefix.hir, &becomes),
+        exact: prefix.exact && fail.exact,
+        ..prefix.clone()
+    })
+}
+
+impl Reading {
+    /// `None` where an automaton would be too large.
+    fn of(number: usize, pattern: &Pattern, whole: bool) -> Option<Self> {
+        let mut naming = Vec::new();
+        for addr in [HONEST_V4, FORGED_V4, HONEST_V6, FORGED_V6] {
+            let text = written(addr);
+            let ways = ways(pattern, text.as_bytes());
+            if !ways.is_empty() {
+                naming.push((addr, Language::of_lines(Hir::alternation(ways))?));
             }
-            earlier.push(&group.name);
-            match Language::of_lines(parsed.hir.clone()) {
-                Some(lines) => readings.push(Reading {
-                    pattern,
-                    lines,
-                    naming,
-                }),
-                None => complete = false,
+        }
+        Some(Self {
+            pattern: number,
+            whole,
+            exact: pattern.exact,
+            lines: Language::of_lines(pattern.hir.clone())?,
+            naming,
+        })
+    }
+}
+
+/// The ways through a pattern on which `text` is its id. Where an id of higher rank takes part too,
+/// this one does not count.
+fn ways(pattern: &Pattern, text: &[u8]) -> Vec<Hir> {
+    let mut ways = Vec::new();
+    for (i, id) in pattern.ids.iter().enumerate() {
+        let preferred = pattern.ids.get(..i).unwrap_or_default();
+        if !can_be(&pattern.hir, *id, text) {
+            continue;
+        }
+        for context in contexts(&pattern.hir, &|capture: &Capture| capture.index == *id) {
+            if !context.passes(&|capture: &Capture| preferred.contains(&capture.index)) {
+                ways.push(context.with(text));
             }
         }
     }
-    complete
+    ways
 }
 
 /// An address as it is put into patterns: [`FORGED_V6`] so that it begins as [`HONEST_V6`] does.
@@ -95,70 +113,13 @@ fn written(addr: IpAddr) -> String {
     addr.to_string()
 }
 
-/// What stands in the group with this name.
-fn inside<'a>(hir: &'a Hir, name: &str) -> Option<&'a Hir> {
-    match hir.kind() {
-        HirKind::Capture(capture) if capture.name.as_deref() == Some(name) => Some(&capture.sub),
-        _ => hir.kind().subs().iter().find_map(|sub| inside(sub, name)),
-    }
-}
-
-fn can_be(hir: &Hir, name: &str, text: &[u8]) -> bool {
-    let group = inside(hir, name).and_then(Language::of_texts);
+fn can_be(hir: &Hir, id: u32, text: &[u8]) -> bool {
+    let group = inside(hir, id).and_then(Language::of_texts);
     let text = Language::of_texts(&Hir::literal(text));
     match (group, text) {
-        (Some(group), Some(text)) => !matches!(super::language::common(&group, &text), Ok(None)),
+        (Some(group), Some(text)) => !matches!(common(&group, &text), Ok(None)),
         _ => true,
     }
-}
-
-/// The pattern with `text` in place of the group, through which every match has to go.
-fn through(hir: &Hir, name: &str, text: &[u8]) -> Option<Hir> {
-    match hir.kind() {
-        HirKind::Capture(capture) if capture.name.as_deref() == Some(name) => {
-            Some(Hir::literal(text))
-        }
-        HirKind::Capture(capture) => {
-            let sub = Box::new(through(&capture.sub, name, text)?);
-            Some(Hir::capture(Capture {
-                sub,
-                ..capture.clone()
-            }))
-        }
-        HirKind::Repetition(repetition) => {
-            let once = through(&repetition.sub, name, text)?;
-            if repetition.max == Some(1) {
-                return Some(once);
-            }
-            // The last repetition is what a group holds in the end.
-            let before = Hir::repetition(Repetition {
-                min: repetition.min.saturating_sub(1),
-                max: repetition.max.map(|max| max.saturating_sub(1)),
-                ..repetition.clone()
-            });
-            Some(Hir::concat(vec![before, once]))
-        }
-        HirKind::Concat(parts) => {
-            let at = parts.iter().position(|part| inside_any(part, name))?;
-            let replaced = parts.iter().enumerate().map(|(i, part)| match i == at {
-                true => through(part, name, text),
-                false => Some(part.clone()),
-            });
-            replaced.collect::<Option<Vec<Hir>>>().map(Hir::concat)
-        }
-        HirKind::Alternation(parts) => {
-            let kept: Vec<Hir> = parts
-                .iter()
-                .filter_map(|part| through(part, name, text))
-                .collect();
-            (!kept.is_empty()).then(|| Hir::alternation(kept))
-        }
-        _ => None,
-    }
-}
-
-fn inside_any(hir: &Hir, name: &str) -> bool {
-    inside(hir, name).is_some()
 }
 
 /// What a prefregex wants to stand around its content, as short as can be.
@@ -173,17 +134,18 @@ const CONTENT: &[u8] = b"\x01content\x01";
 
 impl Wrapping {
     /// The wrapping of a filter; nothing without a prefregex.
-    pub(super) fn of(source: &FilterSource) -> Result<Self, TooLarge> {
-        let Some(text) = &source.prefregex else {
+    pub(super) fn of(patterns: &Patterns) -> Result<Self, TooLarge> {
+        let Some(prefix) = &patterns.prefix else {
             return Ok(Self::default());
         };
-        let parsed = pattern::parse(text, true).map_err(|_| TooLarge)?;
-        let mut groups = parsed.translated.groups.iter();
-        let Some(content) = groups.find(|group| group.role == Role::Content) else {
+        let prefix = prefix.as_ref().ok_or(TooLarge)?;
+        let Some(content) = prefix.content else {
             return Ok(Self::default());
         };
-        let line = through(&parsed.hir, &content.name, CONTENT)
-            .and_then(Language::of_lines)
+        let is_content = |capture: &Capture| capture.index == content;
+        let around = contexts(&prefix.hir, &is_content);
+        let around = around.iter().map(|context| context.with(CONTENT)).collect();
+        let line = Language::of_lines(Hir::alternation(around))
             .and_then(|language| language.shortest())
             .ok_or(TooLarge)?;
         let at = memchr::memmem::find(&line, CONTENT).ok_or(TooLarge)?;
