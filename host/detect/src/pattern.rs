@@ -305,8 +305,8 @@ fn named(mut shape: Shape, parsed: &Parsed) -> Shape {
         .iter()
         .filter(|group| matches!(group.role, Role::User | Role::AltUser))
         .collect();
-    if let [user] = users.as_slice() {
-        shape.name_user(&parsed.hir, &user.name);
+    if let ([user], Some((unit, _))) = (users.as_slice(), &parsed.translated.address_unit) {
+        shape.name_user(&parsed.hir, &user.name, unit);
     }
     shape
 }

@@ -145,9 +145,7 @@ impl Shape {
     /// Cuts `hir` at the capture group `unit`, if it stands at top level and the parts are small.
     pub(crate) fn find(hir: &Hir, unit: &str, family: Family) -> Option<Self> {
         let parts = parts(hir);
-        let at = parts.iter().position(|part| {
-            matches!(part.kind(), HirKind::Capture(capture) if capture.name.as_deref() == Some(unit))
-        })?;
+        let at = parts.iter().position(|part| is_group(part, unit))?;
         let before = parts.get(..at)?;
         let after = parts.get(at + 1..)?;
         let starts = before
@@ -162,17 +160,16 @@ impl Shape {
         })
     }
 
-    /// Marks the group that holds the user name, so that it need not be captured.
-    pub(crate) fn name_user(&mut self, hir: &Hir, group: &str) {
+    /// Marks the group that holds the user name, so that it need not be captured, where it is the gap
+    /// before the address, the group `unit`.
+    pub(crate) fn name_user(&mut self, hir: &Hir, group: &str, unit: &str) {
         let Head::Gap(gap) = &mut self.head else {
             return;
         };
-        gap.is_user = parts(hir).iter().any(|part| match part.kind() {
-            HirKind::Capture(capture) => {
-                capture.name.as_deref() == Some(group) && gap_of(part).is_some()
-            }
-            _ => false,
-        });
+        let parts = parts(hir);
+        let before = parts.iter().take_while(|part| !is_group(part, unit));
+        let mut gaps = before.filter(|part| gap_of(part).is_some());
+        gap.is_user = gaps.any(|part| is_group(part, group));
     }
 
     /// Reads `subject`.
@@ -480,6 +477,10 @@ impl Tail {
             }
         }
     }
+}
+
+fn is_group(hir: &Hir, name: &str) -> bool {
+    matches!(hir.kind(), HirKind::Capture(capture) if capture.name.as_deref() == Some(name))
 }
 
 fn is_look(hir: &Hir, look: Look) -> bool {

@@ -242,6 +242,8 @@ fn clock_time(line: &[u8], at: usize) -> Option<(u8, u8, u8)> {
     let two = |a: u8, b: u8| {
         (a.is_ascii_digit() && b.is_ascii_digit()).then(|| (a - b'0') * 10 + (b - b'0'))
     };
+    // MariaDB pads the hour with a blank.
+    let h1 = if h1 == b' ' { b'0' } else { h1 };
     let (hour, minute, second) = (two(h1, h2)?, two(m1, m2)?, two(s1, s2)?);
     // 60 is a leap second; it is read as the second before it.
     (hour < 24 && minute < 60 && second <= 60).then(|| (hour, minute, second.min(59)))

@@ -90,6 +90,7 @@ fn iso_dates_are_read() {
         " x",
     );
     check("[2026-11-23 06:54:13] x", at, "[] x");
+    check("2026-11-23  6:54:13 4 [x]", at, " 4 [x]");
     check("<34>1 2026-11-23T05:54:13Z host x", at, "<34>1  host x");
     check("  2026-11-23T05:54:13Z host", at, "   host");
     check("2026/11/23 06:54:13 [error] 7#7: x", at, " [error] 7#7: x");

@@ -37,6 +37,12 @@ fn agrees(pattern: &Pattern, line: &[u8]) {
     }
 }
 
+#[test]
+fn a_user_behind_the_address_is_not_what_stands_before_it() {
+    let pattern = compile(r"^\([^()]*\[<ADDR>\]\): USER <F-USER>.*</F-USER> failed$");
+    agrees(&pattern, b"(host[192.0.2.1]): USER bob failed");
+}
+
 const HEADS: &[&str] = &[
     "^from ",
     "^(?:a|ab|abc) from ",
