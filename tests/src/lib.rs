@@ -14,6 +14,7 @@ mod attack;
 mod binary;
 mod daemon;
 mod endpoint;
+mod fail2ban;
 mod guest;
 #[cfg(target_os = "linux")]
 mod kernel;
@@ -25,6 +26,7 @@ pub use attack::{LogFile, failure, stamp};
 pub use binary::{component, repository, stockade};
 pub use daemon::{Daemon, Told};
 pub use endpoint::{Endpoint, Received};
+pub use fail2ban::{Fail2ban, copy_fail2ban};
 pub use guest::{Fault, guest};
 #[cfg(target_os = "linux")]
 pub use kernel::{ban_timeout, banned, has_table, remove_table};

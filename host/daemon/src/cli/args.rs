@@ -166,7 +166,7 @@ Without --out it only tells. Exits with 78 where fail2ban's files have errors.")
     #[command(after_help = "\
 Examples:
   stockade compare --log /var/log/fail2ban.log
-  stockade compare --log /var/log/fail2ban.log --ours /var/log/stockade.log --within 5m
+  stockade compare --log /var/log/fail2ban.log.1 /var/log/fail2ban.log --ours /var/log/stockade.log --within 5m
 
 Let 'stockade run --dry-run' run beside fail2ban for a while, then see what only one of them would have
 banned. Exits with 1 where they differ.")]
@@ -203,12 +203,12 @@ pub(crate) struct ImportArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CompareArgs {
-    /// fail2ban's log
-    #[arg(long, value_name = "FILE")]
-    pub(crate) log: PathBuf,
-    /// stockade's log, `-` for standard input; where it is not given, that of the configuration
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ours: Option<PathBuf>,
+    /// fail2ban's log, several where it was rotated, `-` for standard input
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) log: Vec<PathBuf>,
+    /// stockade's log, in the same way; where it is not given, that of the configuration
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) ours: Vec<PathBuf>,
     /// How far apart the two may ban the same
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = stockade_core::parse_duration)]
     pub(crate) within: Duration,

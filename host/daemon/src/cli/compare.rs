@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::civil::DateTime;
 use stockade_control::ExitCode;
@@ -15,11 +15,14 @@ use super::args::{CompareArgs, GlobalArgs};
 use super::table::Table;
 use super::{Failure, print, print_json};
 
-/// Bans in one log.
+/// Bans in the logs of one daemon, those of one or of several files.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Log {
     /// When the first and the last line was written, in seconds of local time.
     span: Option<(i64, i64)>,
+    /// When the daemon ended, where it was not started again. Of one that runs a silence says nothing:
+    /// it found nobody, and that is to be compared as well.
+    ended: Option<i64>,
     /// When each id was banned, by jail.
     bans: BTreeMap<(String, String), Vec<i64>>,
 }
@@ -50,9 +53,9 @@ struct Comparison {
 /// Compares two logs; exit code 1 where they differ.
 pub(super) fn compare(global: &GlobalArgs, args: &CompareArgs) -> Result<ExitCode, Failure> {
     let theirs = read(&args.log)?;
-    let ours = match &args.ours {
-        Some(path) => read(path)?,
-        None => read(&own_log(global)?)?,
+    let ours = match args.ours.as_slice() {
+        [] => read(&[own_log(global)?])?,
+        paths => read(paths)?,
     };
     let within = i64::try_from(args.within.as_secs()).unwrap_or(i64::MAX);
     let comparison = difference(&theirs, &ours, within);
@@ -69,7 +72,7 @@ pub(super) fn compare(global: &GlobalArgs, args: &CompareArgs) -> Result<ExitCod
 }
 
 /// The log that the configuration names.
-fn own_log(global: &GlobalArgs) -> Result<std::path::PathBuf, Failure> {
+fn own_log(global: &GlobalArgs) -> Result<PathBuf, Failure> {
     let (files, _) = global.configuration().files();
     match stockade_config::load(&files).daemon.log_target {
         stockade_config::LogTarget::File(path) => Ok(path),
@@ -81,7 +84,27 @@ fn own_log(global: &GlobalArgs) -> Result<std::path::PathBuf, Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<Log, Failure> {
+/// Reads files in any order.
+fn read(paths: &[PathBuf]) -> Result<Log, Failure> {
+    let mut log = Log::default();
+    for path in paths {
+        let before = log.span;
+        read_into(&mut log, path)?;
+        if log.span == before && before.is_none() {
+            let message = format!(
+                "no line of '{}' begins with a date and time",
+                path.display()
+            );
+            return Err(Failure::text(ExitCode::Refused, message).hint(
+                "it must be a log file that fail2ban or stockade writes itself, such as \
+                 2026-11-23 05:54:13,123 fail2ban.actions [812]: NOTICE  [sshd] Ban 192.0.2.1",
+            ));
+        }
+    }
+    Ok(log)
+}
+
+fn read_into(log: &mut Log, path: &Path) -> Result<(), Failure> {
     let cannot = |error: io::Error| {
         let message = format!("cannot read '{}': {error}", path.display());
         Failure::text(ExitCode::Refused, message)
@@ -91,36 +114,48 @@ fn read(path: &Path) -> Result<Log, Failure> {
     } else {
         Box::new(BufReader::new(File::open(path).map_err(cannot)?))
     };
-    let mut log = Log::default();
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line).map_err(cannot)? > 0 {
         log.take(&String::from_utf8_lossy(&line));
         line.clear();
     }
-    Ok(log)
+    Ok(())
 }
 
 impl Log {
     /// `2026-11-23 05:54:13,123 fail2ban.actions [812]: NOTICE  [sshd] Ban 192.0.2.1`
+    ///
+    /// What began earlier (`Restore Ban`), goes on (`already banned`, `Increase Ban`) or ends (`Unban`) is
+    /// no ban that was made.
     fn take(&mut self, line: &str) {
         let Some(at) = line.get(..19).and_then(seconds) else {
             return;
         };
+        let newest = self.span.is_none_or(|(_, last)| at >= last);
+        if newest {
+            self.ended = None;
+        }
         self.span = Some(match self.span {
             Some((first, last)) => (first.min(at), last.max(at)),
             None => (at, at),
         });
-        let Some((head, said)) = line.split_once("]: NOTICE ") else {
+        let Some((head, said)) = line.split_once("]: ") else {
             return;
         };
-        let mut head = head.split_whitespace();
         // Date and time stand first; what a filter or a plugin says is none of it.
-        let by = head.nth(2).unwrap_or_default();
-        if !by.ends_with(".actions") {
-            return;
+        let by = head.split_whitespace().nth(2).unwrap_or_default();
+        let (level, said) = said.split_once(' ').unwrap_or_default();
+        match (by, level, said.trim()) {
+            ("fail2ban.server", "INFO", "Exiting Fail2ban") | ("stockade", "INFO", "stopped") => {
+                self.ended = newest.then_some(at).or(self.ended);
+            }
+            ("fail2ban.actions" | "stockade.actions", "NOTICE", said) => self.take_action(at, said),
+            _ => {}
         }
+    }
+
+    fn take_action(&mut self, at: i64, said: &str) {
         let banned = said
-            .trim()
             .strip_prefix('[')
             .and_then(|said| said.split_once("] Ban "));
         if let Some((jail, id)) = banned {
@@ -129,6 +164,15 @@ impl Log {
             self.bans.entry(key).or_default().push(at);
         }
     }
+}
+
+/// The time that both cover.
+fn covered(theirs: &Log, ours: &Log) -> Option<(i64, i64)> {
+    let (a, b) = (theirs.span?, ours.span?);
+    let last = a.1.max(b.1);
+    let end = |log: &Log| log.ended.unwrap_or(last);
+    let (from, to) = (a.0.max(b.0), end(theirs).min(end(ours)));
+    (from <= to).then_some((from, to))
 }
 
 /// Seconds of local time; both logs are written on one host.
@@ -150,13 +194,9 @@ fn stamp(seconds: i64) -> String {
 /// Pairs bans of the same id in the same jail that lie at most `within` seconds apart, in the time
 /// that both logs cover; at its edges a ban whose partner may lie beyond is left out.
 fn difference(theirs: &Log, ours: &Log, within: i64) -> Comparison {
-    let (Some(a), Some(b)) = (theirs.span, ours.span) else {
+    let Some((from, to)) = covered(theirs, ours) else {
         return Comparison::default();
     };
-    let (from, to) = (a.0.max(b.0), a.1.min(b.1));
-    if from > to {
-        return Comparison::default();
-    }
     let mut comparison = Comparison {
         from: Some(stamp(from)),
         to: Some(stamp(to)),
@@ -291,6 +331,9 @@ mod tests {
         for said in [
             "NOTICE  [sshd] Unban 192.0.2.1",
             "NOTICE  [sshd] Restore Ban 192.0.2.1",
+            "NOTICE  [sshd] 192.0.2.1 already banned",
+            "NOTICE  [sshd] Increase Ban 192.0.2.1 (2 # 20m -> 2026-11-23 06:20:00)",
+            "NOTICE  [sshd] Reban 192.0.2.1",
             "INFO    [sshd] Ban 192.0.2.1",
             "NOTICE  x [sshd] Ban 192.0.2.1",
         ] {
@@ -304,13 +347,38 @@ mod tests {
 
     #[test]
     fn only_the_time_that_both_cover_is_compared() {
-        let early = log(&[
+        let mut early = log(&[
             ("05:00:00", "NOTICE  [sshd] Ban 192.0.2.1"),
-            ("06:00:00", "INFO x"),
+            ("06:00:00", "INFO    x"),
         ]);
-        let late = log(&[("05:30:00", "INFO    x"), ("06:30:00", "INFO x")]);
+        early.take("2026-11-23 06:00:00,1 fail2ban.server [8]: INFO    Exiting Fail2ban\n");
+        let late = log(&[
+            ("05:30:00", "INFO    x"),
+            ("06:30:00", "NOTICE  [sshd] Ban 192.0.2.2"),
+            ("07:30:00", "INFO    x"),
+        ]);
         assert_eq!(only(&early, &late), [""; 0]);
+        assert_eq!(
+            difference(&early, &late, 60).to.as_deref(),
+            Some("2026-11-23 06:00:00")
+        );
         let none = log(&[("07:00:00", "INFO    x")]);
         assert_eq!(difference(&early, &none, 60).from, None);
+    }
+
+    #[test]
+    fn who_runs_and_says_nothing_has_found_nobody() {
+        let theirs = log(&[
+            ("05:00:00", "INFO    x"),
+            ("06:00:00", "NOTICE  [sshd] Ban 192.0.2.1"),
+            ("07:00:00", "INFO    x"),
+        ]);
+        let mut ours = log(&[("05:00:01", "INFO    x")]);
+        assert_eq!(only(&theirs, &ours), ["theirs sshd 192.0.2.1"]);
+        // One that has ended has not: but one that was started again has.
+        ours.take("2026-11-23 05:10:00,1 stockade [8]: INFO    stopped\n");
+        assert_eq!(only(&theirs, &ours), [""; 0]);
+        ours.take("2026-11-23 05:10:05,1 stockade [9]: INFO    protecting: sshd\n");
+        assert_eq!(only(&theirs, &ours), ["theirs sshd 192.0.2.1"]);
     }
 }
