@@ -3,39 +3,16 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use stockade_tests::{MUST_RUN, Place, banned, in_namespace, wait_until};
+use serde_json::Value;
+use stockade_tests::{Place, banned, copy_fail2ban, in_namespace, wait_until};
 
-/// Debian's own configuration, of which the files under test are laid over.
-const DEBIAN: &str = "/etc/fail2ban";
-
-fn is_installed() -> bool {
-    let installed = Path::new(DEBIAN).join("jail.conf").exists();
-    assert!(
-        installed || std::env::var_os(MUST_RUN).is_none(),
-        "install Debian's fail2ban"
-    );
-    installed
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
-}
-
-/// Debian's tree with the jail `sshd` on the log of `place`.
-fn tree(place: &Place) -> String {
+/// Debian's tree with the jail `sshd` on the log of `place`; `None` where it is not installed.
+fn tree(place: &Place) -> Option<String> {
     let dir = place.path("fail2ban");
-    copy(Path::new(DEBIAN), &dir);
+    if !copy_fail2ban(&dir) {
+        return None;
+    }
     let log = place.path("auth.log");
     place.write(
         "fail2ban/jail.d/test.local",
@@ -45,29 +22,31 @@ fn tree(place: &Place) -> String {
             log.display()
         ),
     );
-    dir.display().to_string()
+    Some(dir.display().to_string())
+}
+
+/// Further arguments of `run`, for a configuration of fail2ban's.
+fn arguments(place: &Place, dir: &str) -> [String; 6] {
+    let state = place.path("state").display().to_string();
+    let socket = place.path("control.sock").display().to_string();
+    [
+        "--fail2ban".to_owned(),
+        dir.to_owned(),
+        "--state-dir".to_owned(),
+        state,
+        "--socket".to_owned(),
+        socket,
+    ]
 }
 
 #[test]
 fn debians_sshd_jail_bans_in_the_kernel_and_a_broken_jail_does_not_matter() {
-    if !is_installed() {
-        return;
-    }
     in_namespace(|| {
         let place = Place::new("");
         let mut log = place.log_file("auth.log");
-        let dir = tree(&place);
-        let state = place.path("state").display().to_string();
-        let socket = place.path("control.sock").display().to_string();
-        let arguments = [
-            "--fail2ban",
-            &dir,
-            "--state-dir",
-            &state,
-            "--socket",
-            &socket,
-        ];
-        let _daemon = place.start_with(&arguments);
+        let Some(dir) = tree(&place) else { return };
+        let arguments = arguments(&place, &dir);
+        let _daemon = place.start_with(&arguments.each_ref().map(String::as_str));
         log.failures(3, &["192.0.2.1"]);
         log.failures(2, &["192.0.2.2"]);
         let expected: BTreeSet<String> = ["192.0.2.1".to_owned()].into();
@@ -81,16 +60,14 @@ fn debians_sshd_jail_bans_in_the_kernel_and_a_broken_jail_does_not_matter() {
 
 #[test]
 fn an_import_can_be_checked_and_says_what_became_of_everything() {
-    if !is_installed() {
-        return;
-    }
     let place = Place::new("");
-    let dir = tree(&place);
+    let Some(dir) = tree(&place) else { return };
     let out = place.path("imported").display().to_string();
     let told = place.stockade(&["import", &dir, "--out", &out]);
     told.assert_code(78);
     for line in [
-        "[sshd]\n  translated  filter, logpath,",
+        "[sshd]\n  translated  enabled, backend,",
+        "different   action iptables-multiport: bans are in stockade's own nftables table instead of iptables",
         "[broken]\n  left out    the jail: it has errors",
         "there is no filter 'there-is-none'",
     ] {
@@ -104,4 +81,102 @@ fn an_import_can_be_checked_and_says_what_became_of_everything() {
     place
         .stockade(&["import", &dir, "--out", &out])
         .assert_code(1);
+}
+
+/// What a daemon does: its jails with their rules, and what stands in the kernel.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nft is what says what stands in the kernel"
+)]
+fn does(place: &Place) -> (Value, Vec<Value>, String) {
+    let status = place.ask(r#"{"command":"status"}"#);
+    let names = status["jails"].as_array().unwrap().iter();
+    let rules = names.map(|jail| {
+        let name = jail["name"].as_str().unwrap();
+        place.ask(&format!(r#"{{"command":"rules","jail":"{name}"}}"#))
+    });
+    let rules = rules.collect();
+    let nft = std::process::Command::new("nft")
+        .args(["-s", "list", "ruleset"])
+        .output()
+        .unwrap();
+    let ruleset = String::from_utf8(nft.stdout).unwrap();
+    (status["jails"].clone(), rules, ruleset)
+}
+
+#[test]
+fn running_a_fail2ban_configuration_is_running_what_it_is_translated_to() {
+    in_namespace(|| {
+        let place = Place::new("");
+        let Some(dir) = tree(&place) else { return };
+        let _log = place.log_file("auth.log");
+        place.write(
+            "fail2ban/action.d/page.conf",
+            "[Definition]\nactionban = true <ip> <name>\n",
+        );
+        place.write(
+            "fail2ban/jail.d/more.local",
+            &format!(
+                "[DEFAULT]\nbantime.increment = true\n[sshd]\nmode = aggressive\naction = %(action_)s\n  page\n\
+                 [asterisk]\nenabled = true\nlogpath = {0}/auth.log\n[recidive]\nenabled = true\n\
+                 action = page\nlogpath = {0}/auth.log\n",
+                place.dir()
+            ),
+        );
+        let arguments = arguments(&place, &dir);
+        let daemon = place.start_with(&arguments.each_ref().map(String::as_str));
+        let run = does(&place);
+        daemon.stop(&["--flush"]);
+        let out = place.path("imported").display().to_string();
+        place
+            .stockade(&["import", &dir, "--out", &out])
+            .assert_code(78);
+        // Beside the file that says where the daemon of this test keeps its own.
+        let to = |name: &str| place.path(name);
+        std::fs::create_dir(to("stockade.d")).unwrap();
+        std::fs::rename(to("imported/stockade.toml"), to("stockade.d/imported.toml")).unwrap();
+        for folder in ["jails", "filters"] {
+            std::fs::rename(to(&format!("imported/{folder}")), to(folder)).unwrap();
+        }
+        let _daemon = place.start();
+        let imported = does(&place);
+        assert_eq!(run.0.as_array().unwrap().len(), 3);
+        assert!(run.2.contains("dport 2222"), "{}", run.2);
+        assert!(
+            !run.2.contains("recidive"),
+            "only its action is told: {}",
+            run.2
+        );
+        assert_eq!(run, imported);
+    });
+}
+
+#[test]
+fn a_filter_that_cannot_be_compiled_is_shown_where_it_is_written_and_the_others_run() {
+    let place = Place::new("");
+    let Some(dir) = tree(&place) else { return };
+    place.write(
+        "fail2ban/filter.d/bad.conf",
+        "[Definition]\nfailregex = ^ok <HOST>$\n  ^no (<HOST>$\n",
+    );
+    place.write(
+        "fail2ban/jail.d/bad.local",
+        "[bad]\nenabled = true\nlogpath = /x\n",
+    );
+    let told = place.stockade(&["import", &dir]);
+    told.assert_code(78);
+    let shown = "fail2ban/filter.d/bad.conf:3:";
+    assert!(told.out.contains(shown), "{}", told.out);
+    assert!(
+        told.out.contains("  3 |   ^no (<HOST>$\n    |"),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out
+            .contains("[bad]\n  left out    the jail: a pattern of its filter cannot be used"),
+        "{}",
+        told.out
+    );
+    assert!(told.out.contains("[sshd]\n  translated  "), "{}", told.out);
 }

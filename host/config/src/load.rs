@@ -29,7 +29,7 @@ const JAILS_MAX: usize = 1_000;
 const PLUGINS_MAX: usize = 256;
 
 /// The most programs that act on bans: each has a thread.
-const EXEC_MAX: usize = 256;
+pub(crate) const EXEC_MAX: usize = 256;
 
 /// A file as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -135,7 +135,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "logtimezone", "\"local\", \"UTC\", \"+02:00\" or a name such as \"Europe/Berlin\"", "\"local\"", "The zone of dates in the log that name none."),
     key(Defaults, "backend", "\"auto\", \"file\", \"journal\" or \"stdin\"", "\"auto\"", "Where lines are read from. `auto`: the journal where the jail has a `journalmatch` and the host has a journal, else the files of `logpath`."),
     key(Defaults, "protocol", "list of \"tcp\" and \"udp\", or \"all\"", "", "The protocols that are closed to who is banned; TCP where the jail names ports, all where it does not."),
-    key(Defaults, "blocktype", "\"drop\" or \"reject\"", "\"drop\"", "What happens to packets of who is banned."),
+    key(Defaults, "blocktype", "\"drop\", \"reject\" or \"none\"", "\"drop\"", "What happens to packets of who is banned. `reject` answers TCP with a reset and the rest with ICMP; `none`: nothing, and only actions are told."),
     key(Defaults, "actions", "list of names", "[]", "Who is told of bans: plugins and `[exec.NAME]`."),
 
     key(Increment, "enabled", "true or false", "true", "Whether bans grow; for a jail that differs from `[defaults]`."),

@@ -469,4 +469,6 @@ pub enum BlockType {
     Drop,
     /// They are answered: TCP with a reset, the rest with ICMP "port unreachable".
     Reject,
+    /// Nothing: a ban is counted, stored and told to actions, and no firewall knows of it.
+    None,
 }

@@ -132,8 +132,8 @@ pub struct BanEntry {
     /// The how-manieth ban of this id in this jail it is; with `overalljails` one more than the
     /// numbers of its last bans in all jails together.
     pub bancount: u32,
-    /// Whether the firewall has it, as the kernel says; `null` where it was not asked, or where it is
-    /// nothing a firewall can ban.
+    /// Whether the firewall has it, as the kernel says; `null` where it was not asked, where it is
+    /// nothing a firewall can ban, or where its jail has `blocktype = "none"`.
     pub in_firewall: Option<bool>,
 }
 

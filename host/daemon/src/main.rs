@@ -2,6 +2,7 @@
 
 mod cli;
 mod clock;
+mod import_host;
 mod log;
 mod presence;
 mod run;

@@ -52,7 +52,7 @@ impl ConfigFrom {
         match self {
             Self::Stockade(main) => (read_files(main.as_deref()), Vec::new()),
             Self::Fail2ban(dir) => {
-                let import = import(&Tree::read(dir));
+                let import = import(&Tree::read(dir), &ThisHost);
                 let files = import.files("(translated)", read_services());
                 (files, import.report.diagnostics)
             }

@@ -39,6 +39,7 @@ mod subject;
 mod tags;
 mod text;
 
+pub use dates::templates::zones::minutes_east;
 pub use detector::{Detector, Matcher};
 pub use encoding::{EncodingError, LogEncoding, NamedEncoding};
 pub use error::{FieldPlace, PatternError, PatternPlace, RulePlace};

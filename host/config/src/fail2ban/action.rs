@@ -59,6 +59,8 @@ pub struct Parameter {
     pub written: Written,
     /// With its tags replaced.
     pub value: Written,
+    /// Whether the jail gives it, not the file of the action.
+    pub given: bool,
 }
 
 impl ResolvedAction {
@@ -82,7 +84,12 @@ pub(crate) fn python(call: &Call) -> ResolvedAction {
     };
     let parameters = arguments.into_iter().map(|(name, written)| {
         let value = written.clone();
-        (name, Parameter { written, value })
+        let parameter = Parameter {
+            written,
+            value,
+            given: true,
+        };
+        (name, parameter)
     });
     ResolvedAction {
         name,
@@ -121,7 +128,7 @@ pub(crate) fn commands(
             .map_or_else(String::new, |name| name.as_str().to_owned()),
         file: file.to_owned(),
         origin: place,
-        parameters: parameters(definition.init(), &combined),
+        parameters: parameters(definition.init(), &combined, &call.arguments),
         commands: combined
             .into_iter()
             .filter(|(name, _)| is_command(name))
@@ -129,7 +136,7 @@ pub(crate) fn commands(
     })
 }
 
-fn parameters(init: &Named, combined: &Named) -> BTreeMap<String, Parameter> {
+fn parameters(init: &Named, combined: &Named, given: &Named) -> BTreeMap<String, Parameter> {
     let own = init
         .iter()
         .filter(|(name, _)| !is_command(name) && !name.starts_with("known/"));
@@ -137,6 +144,7 @@ fn parameters(init: &Named, combined: &Named) -> BTreeMap<String, Parameter> {
         let parameter = Parameter {
             written: written.clone(),
             value: combined.get(name).unwrap_or(written).clone(),
+            given: given.contains_key(name),
         };
         (name.clone(), parameter)
     })

@@ -34,7 +34,7 @@ mod tests;
 pub use action::{Parameter, ResolvedAction};
 pub use filter::ResolvedFilter;
 pub use globals::GlobalOptions;
-pub use import::{Import, Note, Report, Verdict, import};
+pub use import::{Import, ImportHost, Note, PatternFault, PatternOf, Report, Verdict, import};
 pub use jail::ResolvedJail;
 pub use options::{IncrementOptions, JailOptions};
 pub use tree::{Jails, Selection, Tree};

@@ -285,6 +285,15 @@ impl Tree {
         jails
     }
 
+    /// What a jail would be that says nothing itself, as far as it can be said: `[DEFAULT]`. What is wrong
+    /// with it is wrong with each jail.
+    pub(crate) fn defaults(&self) -> Option<ResolvedJail> {
+        let (mut merged, _) = self.merged("jail")?;
+        merged.define("fail2ban_version", &self.version);
+        merged.define("fail2ban_confpath", &self.dir);
+        Some(JailReader::new(self, &merged, ini::DEFAULT).read())
+    }
+
     /// Reads `fail2ban.conf`, and what is wrong or odd in it.
     #[must_use]
     pub fn globals(&self) -> (GlobalOptions, Vec<Diagnostic>) {

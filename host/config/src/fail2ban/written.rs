@@ -197,6 +197,14 @@ impl Written {
             .all(|piece| piece.origin == Origin::NOWHERE)
     }
 
+    /// The parts that were written in one place each.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, Origin)> {
+        self.parts().map(|(range, piece)| {
+            let text = self.value.get(range).unwrap_or_default();
+            (text, piece.origin)
+        })
+    }
+
     fn parts(&self) -> impl Iterator<Item = (Range<usize>, &Piece)> {
         let ends = self.pieces.iter().skip(1).map(|next| next.start);
         let ends = ends.chain(std::iter::once(self.value.len()));

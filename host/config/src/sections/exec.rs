@@ -15,9 +15,9 @@ use crate::tree::{Entry, Value};
 const ARGUMENTS_MAX: usize = 256;
 
 /// fail2ban's bound for a command, and our default.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// A program that takes longer should go on in the background by itself.
-const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Reads one program. `None` where it cannot be used; that was reported then.
 pub(crate) fn exec(

@@ -18,16 +18,16 @@ use stockade_core::PluginName;
 
 /// Each id that is counted keeps up to this many times, so this bounds what an attacker can make
 /// us remember: 8 KB an id. Nobody has to see a thousand failures to know.
-const MAXRETRY_MAX: u32 = 1_000;
+pub(crate) const MAXRETRY_MAX: u32 = 1_000;
 
 /// As many lines as can lead to a ban.
-const MAXMATCHES_MAX: u32 = MAXRETRY_MAX;
+pub(crate) const MAXMATCHES_MAX: u32 = MAXRETRY_MAX;
 
 /// The shortest time that a log line with whole seconds can be told apart in.
-const TIME_MIN: Duration = Duration::from_secs(1);
+pub(crate) const TIME_MIN: Duration = Duration::from_secs(1);
 
 /// A failure of a year ago says nothing about today.
-const FINDTIME_MAX: Duration = Duration::from_secs(52 * 7 * 24 * 60 * 60);
+pub(crate) const FINDTIME_MAX: Duration = Duration::from_secs(52 * 7 * 24 * 60 * 60);
 
 /// A century; -1 says "for ever".
 const BANTIME_MAX: Duration = BanTimePolicy::LONGEST;
@@ -39,7 +39,7 @@ const IPV6_PREFIX_MIN: u8 = 32;
 const IGNOREIP_MAX: usize = 50_000;
 
 /// The most actions of a jail: each costs a thread and a queue.
-const ACTIONS_MAX: usize = 32;
+pub(crate) const ACTIONS_MAX: usize = 32;
 
 /// The rules as they were written, to be completed by the jail.
 #[derive(Clone, Debug)]
@@ -302,7 +302,11 @@ fn backend(reading: &mut Reading, found: &Found) -> Option<LogBackend> {
 }
 
 fn blocktype(reading: &mut Reading, found: &Found) -> Option<BlockType> {
-    let words = [("drop", BlockType::Drop), ("reject", BlockType::Reject)];
+    let words = [
+        ("drop", BlockType::Drop),
+        ("reject", BlockType::Reject),
+        ("none", BlockType::None),
+    ];
     reading::one_of(reading, found.name, &found.node, &words)
 }
 

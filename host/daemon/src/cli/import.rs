@@ -9,13 +9,14 @@ use stockade_control::ExitCode;
 
 use super::args::{GlobalArgs, ImportArgs};
 use super::{Failure, print, print_json};
+use crate::presence::ThisHost;
 
 /// The name of the report beside the files.
 const REPORT: &str = "import-report.txt";
 
 /// Translates, writes where it was asked to, and tells what became of everything.
 pub(super) fn import(global: &GlobalArgs, args: &ImportArgs) -> Result<ExitCode, Failure> {
-    let import = translate(&Tree::read(&args.dir));
+    let import = translate(&Tree::read(&args.dir), &ThisHost);
     if let Some(out) = &args.out {
         write(&import, out).map_err(|error| {
             let message = format!("cannot write to '{}': {error}", out.display());
@@ -81,6 +82,7 @@ fn json(import: &Import) -> serde_json::Value {
     serde_json::json!({
         "jails": import.jails.keys().collect::<Vec<_>>(),
         "disabled": import.report.disabled,
+        "suggestions": import.report.suggestions,
         "notes": notes.collect::<Vec<_>>(),
         "diagnostics": super::wire(import.diagnostics()),
     })

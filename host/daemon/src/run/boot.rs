@@ -281,7 +281,7 @@ pub(super) fn firewall_rules(setup: &Setup) -> Vec<JailRules> {
     setup
         .jails
         .iter()
-        .map(|jail| super::reload::rules(&jail.settings))
+        .filter_map(|jail| super::reload::rules(&jail.settings))
         .collect()
 }
 

@@ -23,13 +23,18 @@ use super::{boot, plugins};
 use crate::clock;
 use crate::setup::{self, ReadyFilter, ReadyJail, Setup};
 
-/// The firewall's rules for a jail.
-pub(super) fn rules(jail: &JailSettings) -> JailRules {
+/// The firewall's rules for a jail; `None` for one that only actions are told of.
+pub(super) fn rules(jail: &JailSettings) -> Option<JailRules> {
+    let block = match jail.rules.blocktype {
+        BlockType::Drop => stockade_firewall::BlockType::Drop,
+        BlockType::Reject => stockade_firewall::BlockType::Reject,
+        BlockType::None => return None,
+    };
     let range = |range: &stockade_config::PortRange| PortRange {
         first: range.first,
         last: range.last,
     };
-    JailRules {
+    Some(JailRules {
         jail: jail.name.clone(),
         ports: match &jail.port {
             Ports::All => stockade_firewall::Ports::All,
@@ -45,11 +50,8 @@ pub(super) fn rules(jail: &JailSettings) -> JailRules {
                 Protocol::Udp => stockade_firewall::Protocol::Udp,
             })
             .collect(),
-        block: match jail.rules.blocktype {
-            BlockType::Drop => stockade_firewall::BlockType::Drop,
-            BlockType::Reject => stockade_firewall::BlockType::Reject,
-        },
-    }
+        block,
+    })
 }
 
 /// The decider's rules for a jail, which remembers bans for `remember`. Names in `ignoreip` are looked up by [`NameResolver`].

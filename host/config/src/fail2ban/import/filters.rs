@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{ResolvedFilter, Written};
 use super::toml::Body;
+use crate::words::is_name;
 
 /// The filters that jails use. Jails with the same patterns share one.
 #[derive(Debug, Default)]
@@ -16,10 +17,13 @@ impl Filters {
     pub(super) fn add(&mut self, filter: &ResolvedFilter, jail: &str) -> String {
         let text = text_of(filter);
         let own = [filter.name.clone(), format!("{}-{jail}", filter.name)];
-        let free = |name: &&String| self.texts.get(*name).is_none_or(|known| *known == text);
-        let name = own.iter().find(free).cloned();
-        // A jail has one filter, so that the second name cannot be taken by another.
-        let name = name.unwrap_or_else(|| jail.to_owned());
+        let numbered = (1..).map(|number| format!("filter-{number}"));
+        let free = |name: &String| {
+            is_name(name) && self.texts.get(name).is_none_or(|known| *known == text)
+        };
+        let Some(name) = own.into_iter().chain(numbered).find(free) else {
+            return jail.to_owned();
+        };
         self.texts.insert(name.clone(), text);
         name
     }
@@ -50,7 +54,7 @@ fn text_of(filter: &ResolvedFilter) -> String {
     if let Some(lines) = filter.maxlines.as_ref().filter(|lines| lines.value > 1) {
         body.number("maxlines", lines.value);
     }
-    body.into_text()
+    body.text_of_keys()
 }
 
 /// fail2ban's lines of journalctl's words, each an alternative, and `+` between more of them.

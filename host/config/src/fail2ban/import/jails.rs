@@ -1,287 +1,323 @@
 //! Jails: every option that stockade has, and a word about every other.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use stockade_core::{BanTime, BanTimePolicy, JailName, TimeWords};
+use stockade_core::JailName;
 
-use super::super::{BackendKind, IgnoreAddress, IncrementOptions, ResolvedJail, UseHostNames};
-use super::actions::{self, Asked};
+use super::super::{BackendKind, LogStart, ResolvedJail, UseHostNames};
+use super::actions::{self, Asked, Block, Programs};
 use super::filters::{self, Filters};
+use super::host::{ImportHost, PatternOf};
 use super::report::Scribe;
-use super::toml::{Body, quoted};
+use super::rules;
+use super::toml::Body;
+use crate::diagnostic::{Diagnostic, quoted};
+use crate::network::parse_ports;
+use crate::reference::{Section, keys_of};
 use crate::source::Origin;
 
-/// What fail2ban takes where nobody wrote anything.
-const MAXRETRY: u32 = 3;
-const MAXMATCHES: u32 = 5;
-const TEN_MINUTES: Duration = Duration::from_secs(600);
+/// What is made while jails are translated.
+pub(super) struct Making<'a> {
+    pub(super) host: &'a dyn ImportHost,
+    /// The text of `/etc/services`.
+    pub(super) services: &'a str,
+    pub(super) filters: Filters,
+    pub(super) programs: Programs,
+    /// Patterns that cannot be used.
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
 
-/// The text of the jail's file; `None` where it cannot be one.
+/// All that has to be told of a jail, and where it is written.
+pub(super) fn parts(jail: &ResolvedJail) -> BTreeMap<String, Option<Origin>> {
+    let has_value = |text: &str| !text.trim().is_empty();
+    let written = jail.written.iter();
+    let mut parts: BTreeMap<String, Option<Origin>> = written
+        .filter(|(_, value)| has_value(value.as_str()))
+        .map(|(name, value)| (name.clone(), Some(value.origin())))
+        .collect();
+    // What names the actions is told by what becomes of each.
+    parts.remove("action");
+    for action in &jail.actions {
+        let what = format!("action {}", action.name);
+        for (name, command) in &action.commands {
+            if has_value(command.as_str()) {
+                parts.insert(format!("{name} of {what}"), Some(command.origin()));
+            }
+        }
+        for (name, parameter) in action.parameters.iter().filter(|(_, it)| it.given) {
+            let at = parameter.written.origin();
+            parts.insert(format!("{name} of {what}"), Some(at));
+        }
+        parts.insert(what, Some(action.origin));
+    }
+    parts
+}
+
+/// The keys of the jail's file; `None` where it cannot be one, which is told.
 pub(super) fn translate(
     jail: &ResolvedJail,
-    filters: &mut Filters,
-    programs: &mut BTreeMap<String, Body>,
+    making: &mut Making<'_>,
     scribe: &mut Scribe<'_>,
-) -> Option<String> {
-    if let Err(error) = JailName::try_new(&jail.name) {
-        scribe.left("the jail", Some(jail.origin), error.to_string());
-        return None;
+) -> Option<Body> {
+    let body = whole(jail, making, scribe).map_err(|why| {
+        scribe.leave_jail(Some(jail.origin), why);
+    });
+    body.ok()
+}
+
+/// The keys of the jail's file, or why it cannot be one.
+fn whole(
+    jail: &ResolvedJail,
+    making: &mut Making<'_>,
+    scribe: &mut Scribe<'_>,
+) -> Result<Body, String> {
+    JailName::try_new(&jail.name).map_err(|error| error.to_string())?;
+    let filter = jail.filter.as_ref().ok_or("it has no filter")?;
+    if filter.failregex.is_empty() {
+        return Err("its filter has no failregex, so that it finds nothing".to_owned());
     }
-    let Some(filter) = &jail.filter else {
-        scribe.left("the jail", Some(jail.origin), "it has no filter");
-        return None;
-    };
+    check_patterns(jail, making, scribe)?;
     let mut body = Body::default();
-    if let Some(place) = scribe.place(jail.origin) {
-        body.comment(&format!("Translated from {place}."));
-        body.gap();
-    }
     // A built-in jail of this name may switch itself on or off.
     body.truth("enabled", true);
-    body.text("filter", &filters.add(filter, &jail.name));
-    scribe.translated("filter");
-    sources(jail, &mut body, scribe);
-    rules(jail, &mut body, scribe);
-    increment(jail, &mut body, scribe);
-    ignored(jail, &mut body, scribe);
-    let asked = actions::translate(jail, programs, scribe);
-    closed(&asked, &mut body, scribe);
-    Some(body.into_text())
-}
-
-fn sources(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
-    let options = &jail.options;
-    let kind = options
-        .backend
-        .as_ref()
-        .map_or(BackendKind::Auto, |backend| backend.value.kind);
-    let journal = kind == BackendKind::Systemd;
-    body.text("backend", if journal { "journal" } else { "file" });
-    if journal {
-        let matches = jail
-            .filter
-            .as_ref()
-            .map(filters::journalmatch)
-            .unwrap_or_default();
-        body.lists("journalmatch", &matches);
-        scribe.translated("journalmatch");
-    } else {
-        let paths: Vec<String> = options
-            .logpath
-            .iter()
-            .map(|path| path.glob.value.clone())
-            .collect();
-        body.list("logpath", &paths);
-        scribe.translated("logpath");
-    }
-    if let Some(backend) = &options.backend {
-        match kind {
-            BackendKind::Polling | BackendKind::Gamin => {
-                let why = "files are watched by inotify, and polled only where that fails";
-                scribe.different("backend", Some(backend.origin), why);
-            }
-            _ => scribe.translated("backend"),
-        }
-        for (name, value) in &backend.value.arguments {
-            let what = format!("{name} of backend");
-            scribe.left(&what, Some(value.origin), "the host's own journal is read");
-        }
-    }
-    if let Some(encoding) = &options.logencoding {
-        let name = encoding.value.to_ascii_lowercase();
-        if name.starts_with("utf-16") || name.starts_with("utf_16") || name.starts_with("utf-32") {
-            let why = "lines of this encoding cannot be told apart; logs are read as UTF-8";
-            scribe.left("logencoding", Some(encoding.origin), why);
-        } else {
-            body.text("logencoding", &name);
-            scribe.translated("logencoding");
-        }
-    }
-    if let Some(zone) = &options.logtimezone {
-        body.text("logtimezone", &zone.value);
-        scribe.translated("logtimezone");
-    }
-    for (name, option) in [
-        ("skip_if_nologs", &options.skip_if_nologs),
-        ("systemd_if_nologs", &options.systemd_if_nologs),
+    scribe.translated("enabled");
+    sources(jail, making.host, &mut body, scribe)?;
+    rules::of_jail(jail, &mut body, scribe);
+    let asked =
+        actions::translate(jail, &mut making.programs, making.host, scribe).map_err(|what| {
+            format!("it lets in who is 'banned' ({what}), which stockade does not do")
+        })?;
+    closed(&asked, making.services, &mut body, scribe);
+    body.list("actions", &asked.programs);
+    body.text("filter", &making.filters.add(filter, &jail.name));
+    body.first("filter");
+    body.first("enabled");
+    for part in [
+        "filter",
+        "prefregex",
+        "failregex",
+        "ignoreregex",
+        "maxlines",
+        "datepattern",
     ] {
-        if let Some(option) = option {
-            scribe.left(
-                name,
-                Some(option.origin),
-                "a log need not exist yet: the jail waits for it",
-            );
+        if part == "filter" || jail.written.contains_key(part) {
+            scribe.translated(part);
         }
     }
+    Ok(body)
 }
 
-fn rules(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
-    let options = &jail.options;
-    let number = |option: &Option<crate::Located<u32>>, default| {
-        option.as_ref().map_or(default, |option| option.value)
-    };
-    body.gap();
-    body.number("maxretry", number(&options.maxretry, MAXRETRY));
-    let findtime = options
-        .findtime
-        .as_ref()
-        .map_or(TEN_MINUTES, |time| time.value);
-    body.time("findtime", findtime);
-    match options
-        .bantime
-        .as_ref()
-        .map_or(BanTime::For(TEN_MINUTES), |time| time.value)
+/// The keys that a jail which says nothing itself would have, as far as they belong to no jail alone.
+pub(super) fn rules_of(
+    jail: &ResolvedJail,
+    making: &Making<'_>,
+    programs: &mut Programs,
+    body: &mut Body,
+    scribe: &mut Scribe<'_>,
+) {
+    rules::backend(jail, body, scribe);
+    rules::reading(jail, making.host, body, scribe);
+    rules::of_jail(jail, body, scribe);
+    if let Ok(asked) = actions::translate(jail, programs, making.host, scribe)
+        && !jail.actions.is_empty()
     {
-        BanTime::For(time) => body.time("bantime", time),
-        BanTime::Forever => body.number("bantime", -1),
+        closed(&asked, making.services, body, scribe);
+        body.list("actions", &asked.programs);
     }
-    body.number("maxmatches", number(&options.maxmatches, MAXMATCHES));
-    for what in ["maxretry", "findtime", "bantime", "maxmatches"] {
-        scribe.translated(what);
-    }
-    // Without the option fail2ban looks names up and warns.
-    let names = options.usedns.as_ref();
-    let word = match names.map(|names| names.value) {
-        Some(UseHostNames::No) => "no",
-        Some(UseHostNames::Yes) => "yes",
-        Some(UseHostNames::Raw) => "raw",
-        Some(UseHostNames::Warn) | None => "warn",
-    };
-    body.text("usedns", word);
-    scribe.translated("usedns");
-    body.comment("fail2ban counts each IPv6 address by itself; 64 would count networks.");
-    body.number("ipv6_prefix", 128);
+    let shared: BTreeSet<&str> = keys_of(Section::Defaults).collect();
+    body.retain(|name, _| shared.contains(name));
 }
 
-fn ignored(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
-    let options = &jail.options;
-    let mut entries = Vec::new();
-    for entry in &options.ignoreip {
-        match &entry.value {
-            IgnoreAddress::Entry(known) => entries.push(known.to_string()),
-            IgnoreAddress::File(path) => {
-                let why = format!("addresses are not read from files; copy those of '{path}'");
-                scribe.left("ignoreip", Some(entry.origin), why);
-            }
+/// Whether the patterns of the filter can be used; tells where not.
+fn check_patterns(
+    jail: &ResolvedJail,
+    making: &mut Making<'_>,
+    scribe: &Scribe<'_>,
+) -> Result<(), String> {
+    let Some(filter) = &jail.filter else {
+        return Ok(());
+    };
+    let usedns = jail.options.usedns.as_ref();
+    let usedns = usedns.map_or(UseHostNames::Warn, |names| names.value);
+    let faults = making.host.pattern_faults(filter, usedns);
+    let Some(first) = faults.first() else {
+        return Ok(());
+    };
+    let why = format!("a pattern of its filter cannot be used: {}", first.message);
+    for fault in faults {
+        let dates = filter.datepattern.as_deref().unwrap_or_default();
+        let pattern = match fault.pattern {
+            PatternOf::Prefregex => filter.prefregex.as_ref(),
+            PatternOf::Failregex(at) => filter.failregex.get(at),
+            PatternOf::Ignoreregex(at) => filter.ignoreregex.get(at),
+            PatternOf::Datepattern(at) => dates.get(at),
+        };
+        let place = pattern.or_else(|| filter.failregex.first());
+        making.diagnostics.extend(place.map(|pattern| {
+            pattern.fault(scribe.sources(), fault.offset, fault.message, fault.hint)
+        }));
+    }
+    Err(why)
+}
+
+/// Where lines are read from; an error where the jail has nothing to read.
+fn sources(
+    jail: &ResolvedJail,
+    host: &dyn ImportHost,
+    body: &mut Body,
+    scribe: &mut Scribe<'_>,
+) -> Result<(), String> {
+    rules::backend(jail, body, scribe);
+    rules::reading(jail, host, body, scribe);
+    let backend = jail.options.backend.as_ref();
+    if backend.is_some_and(|backend| backend.value.kind == BackendKind::Systemd) {
+        return journal(jail, body, scribe);
+    }
+    let why = "it says what is read of the journal, and the jail reads files";
+    if let Some(written) = jail.written.get("journalmatch") {
+        scribe.left("journalmatch", Some(written.origin()), why);
+    }
+    let paths = &jail.options.logpath;
+    if paths.is_empty() {
+        return Err("it reads files and has no logpath".to_owned());
+    }
+    let globs: Vec<String> = paths.iter().map(|path| path.glob.value.clone()).collect();
+    if let Some(path) = globs.iter().find(|path| !path.starts_with('/')) {
+        return Err(format!("its logpath {} is not absolute", quoted(path)));
+    }
+    body.list("logpath", &globs);
+    scribe.translated("logpath");
+    for path in paths
+        .iter()
+        .filter(|path| path.glob.value.contains("fail2ban.log"))
+    {
+        scribe.different("logpath", Some(path.glob.origin), OF_FAIL2BAN);
+    }
+    for path in paths.iter().filter(|path| path.start == LogStart::Tail) {
+        let why = format!(
+            "{} is read from its beginning where it is new, not from its end ('tail')",
+            quoted(&path.glob.value)
+        );
+        scribe.different("logpath", Some(path.glob.origin), why);
+    }
+    Ok(())
+}
+
+/// What becomes of a jail that bans again whom other jails have banned.
+const OF_FAIL2BAN: &str = "this is fail2ban's own log, which stockade does not write, so that the jail finds \
+    none of its bans; bantime_increment bans who comes again for longer";
+
+/// Every entry of the journal has one of these (systemd.journal-fields(7)).
+const TRANSPORTS: [&str; 6] = ["audit", "driver", "journal", "kernel", "stdout", "syslog"];
+
+fn journal(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) -> Result<(), String> {
+    let filter = jail.filter.as_ref();
+    let mut matches = filter.map(filters::journalmatch).unwrap_or_default();
+    for word in matches.iter().flatten() {
+        if let Err(problem) = crate::words::check_journal_match(word) {
+            return Err(format!(
+                "its journalmatch cannot be used: {problem}, found {}",
+                quoted(word)
+            ));
         }
     }
-    body.list("ignoreip", &entries);
-    body.truth(
-        "ignoreself",
-        options.ignoreself.as_ref().is_some_and(|own| own.value),
-    );
-    scribe.translated("ignoreip");
-    scribe.translated("ignoreself");
-    let command = options.ignorecommand.as_ref();
-    if let Some(command) = command.filter(|command| !command.value.trim().is_empty()) {
-        scribe.left(
-            "ignorecommand",
-            Some(command.origin),
-            "no program is asked before a ban",
-        );
+    if matches.is_empty() {
+        let all = TRANSPORTS.iter();
+        matches = all.map(|it| vec![format!("_TRANSPORT={it}")]).collect();
+        body.comment("The whole journal, which fail2ban reads where there is no journalmatch.");
     }
-    if let Some(cache) = &options.ignorecache {
-        scribe.left(
-            "ignorecache",
-            Some(cache.origin),
-            "it belongs to ignorecommand",
-        );
+    body.lists("journalmatch", &matches);
+    scribe.translated("journalmatch");
+    let lines = filter.into_iter().flat_map(|filter| &filter.journalmatch);
+    for line in lines.filter(|line| line.value.iter().any(|word| word.contains("fail2ban"))) {
+        scribe.different("journalmatch", Some(line.origin), OF_FAIL2BAN);
     }
+    if let Some(path) = jail.written.get("logpath") {
+        let why = "the jail reads the journal, also in fail2ban";
+        scribe.left("logpath", Some(path.origin()), why);
+    }
+    Ok(())
 }
 
 /// What the firewall closes for who is banned.
-fn closed(asked: &Asked, body: &mut Body, scribe: &mut Scribe<'_>) {
+fn closed(asked: &Asked, services: &str, body: &mut Body, scribe: &mut Scribe<'_>) {
     body.gap();
-    let ports: Vec<String> = asked
-        .ports
-        .iter()
-        .flat_map(|ports| ports.split(','))
-        .map(|port| port.trim().to_owned())
-        .collect();
-    let all = ports
-        .iter()
-        .any(|port| matches!(port.as_str(), "0:65535" | "0-65535" | "any" | "all"));
-    if ports.is_empty() || all {
+    let closures = &asked.closures;
+    if closures.is_empty() {
+        let why = match asked.programs.as_slice() {
+            [] => "no action of it fills a firewall, and so a ban has no effect",
+            _ => "no action of it fills a firewall, and so bans are told to its programs only",
+        };
+        scribe.different("blocktype", None, why);
         body.text("port", "all");
-    } else {
-        body.list("port", &ports);
+        body.text("blocktype", "none");
+        return;
     }
-    match asked.protocol.as_deref() {
-        Some(protocol @ ("tcp" | "udp")) => body.list("protocol", &[protocol.to_owned()]),
-        _ => body.text("protocol", "all"),
+    let ports = together(closures.iter().map(|closure| closure.ports.as_ref()));
+    let protocols = together(closures.iter().map(|closure| closure.protocols.as_ref()));
+    let same_ports = closures.iter().all(|closure| closure.ports == ports);
+    let same_protocols = closures
+        .iter()
+        .all(|closure| closure.protocols == protocols);
+    if !same_ports && !same_protocols {
+        let why = "each port of its actions is closed for all protocols of them";
+        scribe.different("port", None, why);
     }
-    body.text("blocktype", if asked.reject { "reject" } else { "drop" });
-    if asked.firewall {
-        scribe.translated("port");
-        scribe.translated("protocol");
-    } else {
-        let why = "no action of it fills a firewall; here who is banned is dropped on all ports";
-        scribe.different("the jail", None, why);
+    ports_of(ports, services, body, scribe);
+    match protocols {
+        Some(protocols) => body.list("protocol", &owned(&protocols)),
+        None => body.text("protocol", "all"),
     }
-    body.list("actions", &asked.programs);
-}
-
-/// The family of `bantime.increment`.
-fn increment(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
-    let options = &jail.options.increment;
-    let enabled = options.enabled.as_ref().is_some_and(|on| on.value);
-    if options.enabled.is_some() {
-        scribe.translated("bantime.increment");
+    let mut blocks: Vec<Block> = closures.iter().map(|closure| closure.block).collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    if blocks.len() > 1 {
+        let why = "one of its actions drops packets and another rejects them: all are rejected";
+        scribe.different("blocktype", None, why);
     }
-    let mut items = Vec::new();
-    for (name, origin, value) in growth(options) {
-        let option = format!("bantime.{name}");
-        if !enabled {
-            scribe.left(&option, Some(origin), "bantime.increment is off");
-        } else if let Some(value) = value {
-            items.push(format!("{name} = {value}"));
-            scribe.translated(&option);
-        } else {
-            let why = "the multipliers count, also for fail2ban";
-            scribe.left(&option, Some(origin), why);
-        }
-    }
-    if enabled {
-        body.inline("bantime_increment", &items);
+    let reject = blocks.contains(&Block::Reject);
+    body.text("blocktype", if reject { "reject" } else { "drop" });
+    for what in ["port", "protocol", "blocktype"] {
+        scribe.translated(what);
     }
 }
 
-/// The options that are given: name, place, and the value as TOML; none for a formula beside
-/// multipliers.
-fn growth(options: &IncrementOptions) -> Vec<(&'static str, Origin, Option<String>)> {
-    let mut given = Vec::new();
-    if let Some(factor) = &options.factor {
-        // A negative one makes fail2ban's bans end before they begin, where there are multipliers.
-        let value = format!("{:?}", factor.value.max(0.0));
-        given.push(("factor", factor.origin, Some(value)));
+/// All that any of them closes; `None` stands for everything.
+fn together<'c, T: Ord + Clone + 'c>(
+    each: impl Iterator<Item = Option<&'c BTreeSet<T>>>,
+) -> Option<BTreeSet<T>> {
+    let mut all = BTreeSet::new();
+    for set in each {
+        all.extend(set?.iter().cloned());
     }
-    let multipliers = options.multipliers.as_ref();
-    let multipliers = multipliers.filter(|list| !list.value.is_empty());
-    if let Some(formula) = &options.formula {
-        let value = multipliers
-            .is_none()
-            .then(|| quoted(formula.value.source()));
-        given.push(("formula", formula.origin, value));
+    Some(all)
+}
+
+fn owned<T: ToString>(items: &BTreeSet<T>) -> Vec<String> {
+    items.iter().map(T::to_string).collect()
+}
+
+fn ports_of(
+    ports: Option<BTreeSet<String>>,
+    services: &str,
+    body: &mut Body,
+    scribe: &mut Scribe<'_>,
+) {
+    let Some(ports) = ports else {
+        return body.text("port", "all");
+    };
+    let (known, unknown): (BTreeSet<String>, BTreeSet<String>) = ports
+        .into_iter()
+        .partition(|port| parse_ports(port, services).is_ok());
+    let shown: Vec<String> = unknown.iter().map(|port| quoted(port)).collect();
+    let shown = shown.join(", ");
+    if known.is_empty() {
+        let why = format!("there is no port {shown}, so that all are closed");
+        scribe.different("port", None, why);
+        return body.text("port", "all");
     }
-    if let Some(list) = multipliers {
-        let value = format!("{:?}", list.value);
-        given.push(("multipliers", list.origin, Some(value)));
+    if !unknown.is_empty() {
+        scribe.left("port", None, format!("there is no port {shown}"));
     }
-    let words = |time: Duration| quoted(&TimeWords(time).to_string());
-    if let Some(maxtime) = &options.maxtime {
-        // Zero bans for the shortest time, here as there.
-        let time = maxtime
-            .value
-            .clamp(BanTimePolicy::SHORTEST, BanTimePolicy::LONGEST);
-        given.push(("maxtime", maxtime.origin, Some(words(time))));
-    }
-    if let Some(rndtime) = &options.rndtime {
-        let time = rndtime.value.min(BanTimePolicy::LONGEST);
-        given.push(("rndtime", rndtime.origin, Some(words(time))));
-    }
-    if let Some(all) = &options.overalljails {
-        given.push(("overalljails", all.origin, Some(all.value.to_string())));
-    }
-    given
+    body.list("port", &owned(&known));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::super::Tree;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Origin, Sources};
 
@@ -37,6 +38,8 @@ pub struct Note {
 pub struct Report {
     /// In the order of the jails.
     pub notes: Vec<Note>,
+    /// Filters of stockade's own that are for the services of these jails.
+    pub suggestions: BTreeMap<String, Vec<String>>,
     /// Jails that are not enabled, and so not translated.
     pub disabled: Vec<String>,
     /// What is wrong or odd in fail2ban's files.
@@ -46,8 +49,8 @@ pub struct Report {
 /// What holds for every jail, because stockade decides so and not fail2ban.
 const FOR_ALL: [&str; 4] = [
     "findtime is a true sliding window: slow attempts never add up, while fail2ban scales their number down",
-    "a log is read from where it was left, and one that is new from its beginning; 'tail' and 'head' make no difference",
-    "a line that a pattern can read with two different addresses bans nobody, and is logged",
+    "a log is read on from where it was left, and one that is new from its beginning",
+    "files that come to match a logpath later are read too, while fail2ban looks at its start only",
     "bans stay in the firewall when the daemon stops, and run out there",
 ];
 
@@ -67,6 +70,15 @@ impl fmt::Display for Report {
                 jail => writeln!(f, "\n[{jail}]")?,
             }
             show(f, &notes)?;
+        }
+        if !self.suggestions.is_empty() {
+            writeln!(
+                f,
+                "\nstockade has filters of its own for some of these services; 'stockade regex NAME LOG' tries one:"
+            )?;
+            for (filter, jails) in &self.suggestions {
+                writeln!(f, "  {filter} for {}", jails.join(", "))?;
+            }
         }
         if !self.disabled.is_empty() {
             writeln!(f, "\nNot enabled, and so not translated:")?;
@@ -105,25 +117,41 @@ fn show(f: &mut fmt::Formatter<'_>, notes: &[&Note]) -> fmt::Result {
     Ok(())
 }
 
-/// Writes a report.
+/// Writes a report, and sees to it that nothing is left out of it: what a jail consists of is laid open
+/// before it is translated, and what nobody has said a word about by the end is reported as left out.
 pub(super) struct Scribe<'s> {
     sources: &'s Sources,
+    /// The folder with the actions, and a slash.
+    actions: String,
     jail: String,
     notes: Vec<Note>,
+    /// What has to be told of the jail, and where it is written.
+    open: BTreeMap<String, Option<Origin>>,
 }
 
 impl<'s> Scribe<'s> {
-    pub(super) fn new(sources: &'s Sources) -> Self {
+    pub(super) fn new(tree: &'s Tree) -> Self {
         Self {
-            sources,
+            sources: tree.sources(),
+            actions: format!("{}/action.d/", tree.dir()),
             jail: String::new(),
             notes: Vec::new(),
+            open: BTreeMap::new(),
         }
     }
 
-    /// What follows is about this jail.
-    pub(super) fn begin(&mut self, jail: &str) {
+    /// What follows is about this jail, or about the daemon where the name is empty. All of `parts`
+    /// have to be told.
+    pub(super) fn begin(&mut self, jail: &str, parts: BTreeMap<String, Option<Origin>>) {
         jail.clone_into(&mut self.jail);
+        self.open = parts;
+    }
+
+    /// What was not told is left out, and that is told.
+    pub(super) fn end(&mut self) {
+        for (what, at) in std::mem::take(&mut self.open) {
+            self.left(&what, at, "stockade knows nothing that does it");
+        }
     }
 
     pub(super) fn translated(&mut self, what: &str) {
@@ -138,7 +166,28 @@ impl<'s> Scribe<'s> {
         self.note(what, Verdict::Left, why.into(), at);
     }
 
+    /// What was told of a whole holds for its parts, `… of WHOLE`.
+    pub(super) fn settle_parts(&mut self, whole: &str) {
+        let end = format!(" of {whole}");
+        self.open.retain(|what, _| !what.ends_with(&end));
+    }
+
+    /// The jail is left out as a whole: nothing else is said of it.
+    pub(super) fn leave_jail(&mut self, at: Option<Origin>, why: impl Into<String>) {
+        self.open.clear();
+        let jail = std::mem::take(&mut self.jail);
+        self.notes.retain(|note| note.jail != jail);
+        self.jail = jail;
+        self.left("the jail", at, why);
+    }
+
+    /// The texts that origins point into.
+    pub(super) fn sources(&self) -> &'s Sources {
+        self.sources
+    }
+
     fn note(&mut self, what: &str, verdict: Verdict, why: String, at: Option<Origin>) {
+        self.open.remove(what);
         self.notes.push(Note {
             jail: self.jail.clone(),
             what: what.to_owned(),
@@ -157,11 +206,16 @@ impl<'s> Scribe<'s> {
         Some(format!("{}:{line}", self.sources.path(at.file)))
     }
 
-    pub(super) fn into_report(self, disabled: Vec<String>, diagnostics: Vec<Diagnostic>) -> Report {
-        Report {
-            notes: self.notes,
-            disabled,
-            diagnostics,
+    /// Whether it is written in a file that somebody laid over an action of fail2ban's own.
+    pub(super) fn is_local(&self, at: Origin) -> bool {
+        if at == Origin::NOWHERE {
+            return false;
         }
+        let name = self.sources.path(at.file).strip_prefix(&self.actions);
+        name.is_some_and(|name| name.ends_with(".local") || name.contains(".d/"))
+    }
+
+    pub(super) fn into_notes(self) -> Vec<Note> {
+        self.notes
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stockade_config::FilterChoice;
+use stockade_config::{BlockType, FilterChoice};
 use stockade_control::{
     AbsentJail, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, LogStatus,
     PluginRole, PluginState, PluginStatus, State, StatusReply, StoreStatus, Time,
@@ -181,6 +181,14 @@ impl Daemon {
             })
     }
 
+    /// Whether the bans of a jail are in the firewall at all.
+    fn has_firewall(&self, name: &JailName) -> bool {
+        let jail = self.setup.jails.iter();
+        let mut jail = jail.filter(|jail| jail.settings.name == *name);
+        jail.next()
+            .is_none_or(|jail| jail.settings.rules.blocktype != BlockType::None)
+    }
+
     async fn in_firewall(&mut self) -> Result<Vec<Element>, FirewallError> {
         let (reply, listed) = oneshot::channel();
         self.engine.enforcer.order(Order::List(reply));
@@ -204,7 +212,7 @@ impl Daemon {
             .filter(|ban| only.is_none_or(|name| *name == ban.jail));
         let mut entries: Vec<_> = bans
             .map(|ban| {
-                let net = ban.id.network();
+                let net = ban.id.network().filter(|_| self.has_firewall(&ban.jail));
                 let in_firewall = held
                     .as_ref()
                     .zip(net)

@@ -44,8 +44,10 @@ const ABBREVIATIONS: &[(i32, &str)] = &[
     (780, "FJST NZDT"),
 ];
 
-/// Minutes east of UTC of `Z`, `CET`, `+0130`, `+01`, `UTC+01:30`; `None` for what is no zone.
-pub(crate) fn minutes_east(zone: &str) -> Option<i32> {
+/// Minutes east of UTC of `Z`, `CET`, `+0130`, `+01`, `UTC+01:30`, as fail2ban knows them: no zone
+/// changes with the season. `None` for what is no zone.
+#[must_use]
+pub fn minutes_east(zone: &str) -> Option<i32> {
     let letters = zone.bytes().take_while(u8::is_ascii_uppercase).count();
     let (name, offset) = zone.split_at(letters);
     let base = match name {
