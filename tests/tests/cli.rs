@@ -233,7 +233,9 @@ fn check_accepts_what_we_ship_and_a_host_without_configuration() {
         .stockade(&["check", "--json"])
         .assert_code(0)
         .json();
-    assert_eq!(reply["jails"], serde_json::json!(["sshd"]));
+    // Others switch themselves on where this machine has something for them.
+    let jails = reply["jails"].as_array().unwrap();
+    assert!(jails.contains(&Value::from("sshd")), "{reply}");
     assert_eq!(reply["diagnostics"], serde_json::json!([]));
 }
 
@@ -414,5 +416,5 @@ fn a_filter_of_json_entries_is_checked_and_tried_like_any_other() {
     assert!(told.assert_code(0).out.contains(expected), "{}", told.out);
     let reply = place.stockade(&["regex", "web", line, "--json"]).json();
     assert_eq!(reply["results"][0]["id"], "192.0.2.1", "{reply}");
-    assert_eq!(reply["results"][0]["time"], "2026-11-23T05:54:13Z");
+    assert_eq!(reply["results"][0]["time"], "2026-11-23T05:54:13.000000Z");
 }

@@ -446,7 +446,9 @@ fn field_place(json: &JsonSettings, which: FieldPlace) -> Option<Origin> {
 /// Where the pattern is written that an error is about.
 pub(crate) fn place(filter: &FilterSettings, which: PatternPlace) -> Option<Origin> {
     if let PatternPlace::Field(field) = which {
-        return field_place(filter.json.as_ref()?, field);
+        let json = filter.json.as_ref()?;
+        let all = || json.failure.first().map(|rule| rule.origin);
+        return field_place(json, field).or_else(all);
     }
     let located = match which {
         PatternPlace::Prefregex => filter.prefregex.as_ref(),

@@ -8,13 +8,16 @@
     reason = "a test may stop where it stands"
 )]
 
+#[path = "stock_filters/fields.rs"]
+mod fields;
+
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use stockade_core::Timestamp;
 use stockade_detect::injection::{Examination, Trick, examine};
-use stockade_detect::{Dialect, Filter, FilterSource, Outcome};
+use stockade_detect::{Condition, Dialect, Expected, Filter, FilterSource, JsonFields, Outcome};
 
 fn source(prefregex: Option<&str>, failregex: &[&str]) -> FilterSource {
     FilterSource {
@@ -329,20 +332,85 @@ fn lines(path: &Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// A filter of entries whose field `message` is asked by this pattern.
+fn of_entries(id: &str, message: &str) -> FilterSource {
+    FilterSource {
+        json: Some(JsonFields {
+            id: (!id.is_empty())
+                .then(|| id.to_owned())
+                .into_iter()
+                .collect(),
+            failure: vec![vec![Condition {
+                field: "message".to_owned(),
+                any: vec![Expected::Pattern(message.to_owned())],
+            }]],
+            ..JsonFields::default()
+        }),
+        ..FilterSource::default()
+    }
+}
+
+#[test]
+fn an_id_that_a_client_writes_into_a_header_is_found() {
+    for field in [
+        "request.headers.X-Forwarded-For.0",
+        "request_X-Real-Ip",
+        "http_x_forwarded_for",
+        "headers.forwarded",
+    ] {
+        let found = of(&of_entries(field, "^denied$"), &[]);
+        let [weak] = found.weaknesses.as_slice() else {
+            panic!("{field}: {found:?}");
+        };
+        assert!(matches!(&weak.trick, Trick::ClientHeader { field: own } if own == field));
+        assert!(weak.banned.is_some());
+    }
+    for field in [
+        "request.remote_ip",
+        "client_ip",
+        "ClientHost",
+        "is_forwarded_by",
+    ] {
+        let found = of(&of_entries(field, "^denied$"), &[]);
+        assert_eq!(found, Examination::default(), "{field}");
+    }
+}
+
+#[test]
+fn the_text_of_one_field_is_attacked_like_a_line() {
+    let weak = of_entries("", "^login of .* from <ADDR>.*$");
+    assert!(!of(&weak, &[]).weaknesses.is_empty());
+    let strong = of_entries("", "^login of <F-USER>.*</F-USER> from <ADDR>$");
+    assert_eq!(of(&strong, &[]), Examination::default());
+}
+
+#[test]
+fn no_text_of_an_entry_can_stand_for_another_field() {
+    let source = of_entries("ip", "^denied .*$");
+    let sample = r#"{"ip":"198.51.100.7","message":"denied x","agent":["a",{"b/c":"d"}]}"#;
+    assert_eq!(of(&source, &[sample]), Examination::default());
+    // Whoever takes the id from a text that the client writes is told so.
+    let mut source = source;
+    source.json.as_mut().unwrap().failure[0][0].any = vec![Expected::Pattern(
+        "^denied (?:<F-USER>.*</F-USER> )?from <ADDR>.*$".to_owned(),
+    )];
+    let sample = r#"{"ip":"198.51.100.7","message":"denied x from 198.51.100.7"}"#;
+    assert!(!of(&source, &[sample]).weaknesses.is_empty());
+}
+
 #[test]
 fn no_filter_of_ours_can_be_tricked() {
     let mut examined = 0;
     for entry in std::fs::read_dir(repository("config/filters")).unwrap() {
         let path = entry.unwrap().path();
-        let stock: Stock = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        if stock.failregex.is_empty() {
-            continue;
-        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let stock: Stock = toml::from_str(&text).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let filter = Filter::compile(&FilterSource {
             prefregex: stock.prefregex,
             failregex: stock.failregex,
             ignoreregex: stock.ignoreregex,
+            json: fields::of(&name, &text),
             ..FilterSource::default()
         })
         .expect(&name);

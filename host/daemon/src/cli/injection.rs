@@ -21,21 +21,36 @@ pub(super) fn check(
 ) -> Result<ExitCode, Failure> {
     let samples = args.samples.as_deref().map_or(Ok(Vec::new()), samples)?;
     let filters = filters(global, names)?;
-    let examined: Vec<(&str, Examination)> = filters
+    let examined: Vec<Examined<'_>> = filters
         .iter()
-        .map(|(name, filter)| (name.as_str(), examine(filter, &samples)))
+        .map(|(name, filter)| Examined {
+            name,
+            word: match filter.source().json {
+                Some(_) => "failure",
+                None => "failregex",
+            },
+            found: examine(filter, &samples),
+        })
         .collect();
     if global.json {
         print_json(&wire(&examined));
     } else {
         print(&text(&examined));
     }
-    let mut found = examined.iter().flat_map(|(_, found)| &found.weaknesses);
+    let mut found = examined.iter().flat_map(|one| &one.found.weaknesses);
     Ok(if found.any(|weakness| weakness.banned.is_some()) {
         ExitCode::Refused
     } else {
         ExitCode::Ok
     })
+}
+
+/// A filter and what is known about it.
+struct Examined<'a> {
+    name: &'a str,
+    /// What the filter's file calls one of its patterns.
+    word: &'static str,
+    found: Examination,
 }
 
 /// The lines of a log, or of a file of annotated samples.
@@ -109,22 +124,22 @@ fn of_tree(tree: &Tree, name: &str) -> Result<FilterSource, Failure> {
     })
 }
 
-fn text(examined: &[(&str, Examination)]) -> String {
+fn text(examined: &[Examined<'_>]) -> String {
     let mut out = String::new();
-    for (name, found) in examined {
+    for Examined { name, word, found } in examined {
         for weakness in &found.weaknesses {
             out.push_str(&format!(
-                "{name}: failregex {} {}, {}:\n    {}\n",
+                "{name}: {word} {} {}, {}:\n    {}\n",
                 weakness.pattern + 1,
                 verdict(weakness),
-                why(weakness),
+                why(weakness, word),
                 Escaped(&weakness.line)
             ));
         }
         if !found.unproved.is_empty() {
             let numbers: Vec<String> = found.unproved.iter().map(|i| (i + 1).to_string()).collect();
             out.push_str(&format!(
-                "{name}: not decided for failregex {}\n",
+                "{name}: not decided for {word} {}\n",
                 numbers.join(", ")
             ));
         } else if found.weaknesses.is_empty() {
@@ -141,34 +156,35 @@ fn verdict(weakness: &Weakness) -> String {
     }
 }
 
-fn why(weakness: &Weakness) -> String {
+fn why(weakness: &Weakness, word: &str) -> String {
     match &weakness.trick {
         Trick::TwoReadings { pattern, other } => {
-            format!(
-                "and failregex {} can read {other} in this line",
-                pattern + 1
-            )
+            format!("and {word} {} can read {other} in this line", pattern + 1)
         }
         Trick::ForgedMessage => "as a message stands inside another one".to_owned(),
         Trick::ForgedField { honest } => {
             format!("by what stands in the place of '{}'", Escaped(honest))
         }
+        Trick::ClientHeader { field } => {
+            let field = Escaped(field.as_bytes());
+            format!("since any client can send the header that goes into '{field}'")
+        }
     }
 }
 
-fn wire(examined: &[(&str, Examination)]) -> serde_json::Value {
-    let weakness = |weakness: &Weakness| {
+fn wire(examined: &[Examined<'_>]) -> serde_json::Value {
+    let weakness = |weakness: &Weakness, word: &str| {
         serde_json::json!({
             "pattern": weakness.pattern + 1,
             "line": Escaped(&weakness.line).to_string(),
             "banned": weakness.banned.as_ref().map(ToString::to_string),
-            "why": why(weakness),
+            "why": why(weakness, word),
         })
     };
-    let filters = examined.iter().map(|(name, found)| {
+    let filters = examined.iter().map(|Examined { name, word, found }| {
         serde_json::json!({
             "filter": name,
-            "weaknesses": found.weaknesses.iter().map(weakness).collect::<Vec<_>>(),
+            "weaknesses": found.weaknesses.iter().map(|w| weakness(w, word)).collect::<Vec<_>>(),
             "undecided": found.unproved.iter().map(|i| i + 1).collect::<Vec<_>>(),
         })
     });

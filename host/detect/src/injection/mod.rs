@@ -12,11 +12,16 @@
 //! A line that is ambiguous at run time bans nobody: whoever can write it can hide, and no more. It is
 //! told as well, with nobody banned.
 //!
+//! In an entry of JSON a field is a field: there only the text of one field can be read in two ways, and
+//! an id can be taken from a header that the client writes. Hostile text is put into each field of the
+//! samples all the same.
+//!
 //! A pattern of fail2ban's dialect that is not linear is looked at without its look-around and
 //! back-references. It matches no more lines then, so that what is proved of the rest holds for it; what
 //! is found must be confirmed by the filter itself, and where it is not, nothing is decided.
 
 mod attack;
+mod entries;
 mod fields;
 mod language;
 mod patterns;
@@ -38,7 +43,8 @@ use attack::Attack;
 pub struct Weakness {
     /// Index of the failregex that matches it.
     pub pattern: usize,
-    /// The line, without its end; any bytes but a line feed.
+    /// The line, without its end; any bytes but a line feed. Of an entry of JSON it may be the text of
+    /// the field only.
     pub line: Vec<u8>,
     /// Who is banned for it; nobody where the filter notices that it can be read in two ways.
     pub banned: Option<FailureId>,
@@ -63,6 +69,11 @@ pub enum Trick {
         /// What the field held before.
         honest: Vec<u8>,
     },
+    /// It is the part of an entry of JSON that a request's header goes into, which any client can send.
+    ClientHeader {
+        /// The path of the field that the filter takes for the id.
+        field: String,
+    },
 }
 
 /// What is known about a filter.
@@ -79,6 +90,9 @@ pub struct Examination {
 /// The answer depends on nothing else.
 #[must_use]
 pub fn examine(filter: &Filter, samples: &[Vec<u8>]) -> Examination {
+    if let Some(json) = &filter.source().json {
+        return entries::examine(filter, json, samples);
+    }
     let mut attack = Attack::on(filter);
     attack.by_readings();
     attack.by_samples(samples);

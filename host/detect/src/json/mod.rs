@@ -25,7 +25,9 @@ use crate::native::{Prefix, Scratch, Verdict};
 use crate::prefilter::{Needs, bit};
 use crate::source::{Condition, DatePattern, FilterSource, JsonFields};
 use entry::{Entry, Said};
+pub(crate) use path::parse as parse_path;
 use path::{FIELDS_MAX, Fields};
+pub(crate) use rule::anchored;
 use rule::{Answer, Named, Rule};
 use value::Value;
 

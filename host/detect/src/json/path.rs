@@ -8,7 +8,7 @@ pub(crate) const PATH_PARTS_MAX: usize = 16;
 pub(crate) const FIELDS_MAX: usize = 64;
 
 /// Takes a path apart: dots stand between its parts, `\.` is a dot and `\\` a backslash in a name.
-pub(super) fn parse(text: &str) -> Result<Vec<String>, Fault> {
+pub(crate) fn parse(text: &str) -> Result<Vec<String>, Fault> {
     let mut parts = vec![String::new()];
     let mut chars = text.char_indices();
     while let Some((at, char)) = chars.next() {

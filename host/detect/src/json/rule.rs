@@ -270,17 +270,21 @@ impl Test {
     }
 }
 
-/// The pattern `^…$` of a whole text, in which a dot is any byte, also the end of a line. Either end
-/// holds for all alternatives of it.
-fn whole_text(text: &str) -> Result<(Parsed, Pattern), Fault> {
-    // As it is written, so that what is wrong has its place.
-    pattern::parse(text, false)?;
+/// The pattern `^…$` as one about a whole text, in which a dot is any byte, also the end of a line.
+/// Either end holds for all alternatives of it. `None` where one of the ends is missing.
+pub(crate) fn anchored(text: &str) -> Option<String> {
     let inside = text.strip_prefix('^').and_then(|rest| {
         let inside = rest.strip_suffix('$')?;
         let escapes = inside.bytes().rev().take_while(|&b| b == b'\\').count();
         (escapes % 2 == 0).then_some(inside)
     });
-    let Some(inside) = inside else {
+    inside.map(|inside| format!("^(?s:{inside})$"))
+}
+
+fn whole_text(text: &str) -> Result<(Parsed, Pattern), Fault> {
+    // As it is written, so that what is wrong has its place.
+    pattern::parse(text, false)?;
+    let Some(anchored) = anchored(text) else {
         return Err(
             Fault::at(text.len(), "the pattern does not end with $").hint(
                 "a pattern is about the whole text of a field: ^…$; add .* where more may follow",
@@ -291,7 +295,7 @@ fn whole_text(text: &str) -> Result<(Parsed, Pattern), Fault> {
         offset: None,
         ..fault
     };
-    let parsed = pattern::parse(&format!("^(?s:{inside})$"), false).map_err(without_place)?;
+    let parsed = pattern::parse(&anchored, false).map_err(without_place)?;
     let pattern = Pattern::build(&parsed, true).map_err(without_place)?;
     Ok((parsed, pattern))
 }
