@@ -57,6 +57,12 @@ impl LogEncoding {
             }
             _ => {}
         }
+        let name = match name.as_str() {
+            "macroman" | "mac-roman" | "macintosh" => "macintosh".to_owned(),
+            "mac-cyrillic" | "maccyrillic" => "x-mac-cyrillic".to_owned(),
+            "cp932" | "932" | "ms932" | "mskanji" => "windows-31j".to_owned(),
+            _ => name,
+        };
         let labels = [
             name.clone(),
             name.replace('-', ""),
@@ -115,8 +121,23 @@ impl LogEncoding {
                 Cow::Owned(line.iter().map(char).collect())
             }
             Kind::Latin1 => Cow::Owned(line.iter().copied().map(char::from).collect()),
-            Kind::Other(encoding) => encoding.decode_without_bom_handling(line).0,
+            Kind::Other(encoding) => {
+                let text = encoding.decode_without_bom_handling(line).0;
+                match encoding.name().starts_with("windows-125") {
+                    true => without_controls(text),
+                    false => text,
+                }
+            }
         }
+    }
+}
+
+/// Bytes that Windows has no letter for mean nothing to Python; the web reads them as controls.
+fn without_controls(text: Cow<'_, str>) -> Cow<'_, str> {
+    let is_control = |c| ('\u{80}'..='\u{9f}').contains(&c);
+    match text.contains(is_control) {
+        true => Cow::Owned(text.replace(is_control, "\u{fffd}")),
+        false => text,
     }
 }
 
@@ -139,7 +160,9 @@ mod tests {
         decoded("UTF-8", b"\xe2\x82", "\u{fffd}");
         decoded("ascii", b"a\x80\xff", "a\u{fffd}\u{fffd}");
         decoded("latin_1", b"\x80\xe9", "\u{80}\u{e9}");
-        decoded("cp1252", b"\x80\xe9", "\u{20ac}\u{e9}");
+        decoded("cp1252", b"\x80\x81\xe9", "\u{20ac}\u{fffd}\u{e9}");
+        decoded("mac_roman", b"\x8e", "\u{e9}");
+        decoded("cp932", b"\x83\x41", "\u{30a2}");
         decoded("iso8859-15", b"\xa4", "\u{20ac}");
         decoded("koi8_r", b"\xc1", "\u{430}");
         decoded("shift_jis", b"\x83\x41", "\u{30a2}");

@@ -4,6 +4,7 @@ One request and one answer a line, both JSON. Text that was bytes travels with o
 each byte. The zone is the process's own (TZ).
 """
 
+import codecs
 import datetime
 import json
 import logging
@@ -20,7 +21,7 @@ from fail2ban.client.filterreader import FilterReader
 from fail2ban.server import datedetector, strptime, utils
 from fail2ban.server.datedetector import DateDetector
 from fail2ban.server.failmanager import FailManager
-from fail2ban.server.filter import Filter
+from fail2ban.server.filter import FileContainer, Filter
 from fail2ban.server.mytime import MyTime
 from fail2ban.server.ticket import FailTicket
 from fail2ban.version import version
@@ -135,6 +136,8 @@ def read_filter(request):
 def make_filter(request):
     """A filter of patterns that the request has."""
     made = Tried(request)
+    if request.get("logtimezone"):
+        made.filter.setLogTimeZone(request["logtimezone"])
     if request.get("maxlines"):
         made.set("maxlines", request["maxlines"])
     if request.get("prefregex"):
@@ -264,6 +267,16 @@ def count(request):
     return {"results": results}
 
 
+def decode(request):
+    """What some bytes are as text, as a log of this encoding is read; null for one that is unknown."""
+    try:
+        codecs.lookup(request["encoding"])
+    except LookupError:
+        return {"results": None}
+    line = bytes(request["bytes"])
+    return {"results": FileContainer.decode_line("log", request["encoding"], line)}
+
+
 def set_now(request):
     MyTime.setAlternateNow(request["now"])
     MyTime.setTime(request["now"])
@@ -277,6 +290,7 @@ ANSWERS = {
     "dates": dates,
     "invent": invent,
     "count": count,
+    "decode": decode,
     "now": set_now,
 }
 

@@ -107,6 +107,8 @@ pub struct Patterns {
     pub maxlines: Option<u32>,
     /// `yes`, `warn`, `no` or `raw`; `None` for `warn`.
     pub usedns: Option<String>,
+    /// The zone of dates without one, in fail2ban's words; `None` for that of the process.
+    pub logtimezone: Option<String>,
     /// As in a running daemon, dates far from now count as now.
     pub operating: bool,
 }
@@ -284,6 +286,20 @@ impl Oracle {
     /// Where the process has ended.
     pub fn count(&mut self, times: &[i64], findtime: u32) -> Result<Vec<u32>, OracleError> {
         self.results(json!({"ask": "count", "times": times, "findtime": findtime}))
+    }
+
+    /// Asks what bytes are as text in a log of this encoding; `None` where Python does not know it.
+    ///
+    /// # Errors
+    /// Where the process has ended.
+    pub fn decode(&mut self, encoding: &str, bytes: &[u8]) -> Result<Option<String>, OracleError> {
+        #[derive(Deserialize)]
+        struct Text {
+            results: Option<String>,
+        }
+        let text: Text =
+            self.ask(json!({"ask": "decode", "encoding": encoding, "bytes": bytes}))?;
+        Ok(text.results)
     }
 
     /// Sets what fail2ban takes for now.

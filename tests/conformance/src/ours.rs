@@ -102,7 +102,7 @@ impl Engine for Ours {
         if found.iter().any(|finding| finding.gave_up) {
             return Err("a pattern gave up".to_owned());
         }
-        Ok(found.into_iter().map(verdict).collect())
+        Ok(found.into_iter().map(Verdict::from).collect())
     }
 }
 
@@ -131,22 +131,24 @@ fn source(resolved: &ResolvedFilter, host_names: HostNames) -> FilterSource {
     }
 }
 
-pub(crate) fn verdict(finding: Finding) -> Verdict {
-    let mut captures: BTreeMap<String, Value> = finding
-        .captures
-        .into_iter()
-        .map(|(name, text)| (name, text.into()))
-        .collect();
-    if !finding.users.is_empty() {
-        captures.insert("users".to_owned(), finding.users.into());
-    }
-    Verdict {
-        pattern: finding.pattern,
-        id: finding.id,
-        at: finding.dated.then(|| finding.at.as_micros()),
-        nofail: finding.nofail,
-        attempts: finding.attempts,
-        captures,
+impl From<Finding> for Verdict {
+    fn from(finding: Finding) -> Self {
+        let mut captures: BTreeMap<String, Value> = finding
+            .captures
+            .into_iter()
+            .map(|(name, text)| (name, text.into()))
+            .collect();
+        if !finding.users.is_empty() {
+            captures.insert("users".to_owned(), finding.users.into());
+        }
+        Self {
+            pattern: finding.pattern,
+            id: finding.id,
+            at: finding.dated.then(|| finding.at.as_micros()),
+            nofail: finding.nofail,
+            attempts: finding.attempts,
+            captures,
+        }
     }
 }
 

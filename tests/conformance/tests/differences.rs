@@ -22,7 +22,7 @@ use stockade_core::{
 };
 use stockade_detect::{
     DatePattern, Detector, Dialect, Filter, FilterRun, FilterSource, Finding, HostNames,
-    LINE_LEN_MAX, Matcher, Outcome, Scan,
+    LINE_LEN_MAX, LogEncoding, Matcher, Scan,
 };
 
 fn oracle() -> Option<Oracle> {
@@ -43,10 +43,11 @@ fn oracle() -> Option<Oracle> {
 type Example = fn(&mut Oracle);
 
 /// In the order of the page.
-const EXAMPLES: [(&str, Example); 19] = [
+const EXAMPLES: [(&str, Example); 21] = [
     ("What looks like an address and is none", no_address),
     ("An address with a single colon at its end", single_colon),
     ("Ids of several parts", several_parts),
+    ("An id beside an address", beside_an_address),
     ("Ambiguous lines", ambiguous),
     ("What the prefregex found", found_by_the_prefregex),
     ("Dates far from now", far_from_now),
@@ -69,6 +70,7 @@ const EXAMPLES: [(&str, Example); 19] = [
     ("Lines that cost fail2ban too much", too_costly),
     ("Patterns that give up", gives_up),
     ("Overlong lines", overlong),
+    ("Bytes that an encoding leaves undefined", undefined_bytes),
 ];
 
 fn page() -> String {
@@ -200,20 +202,26 @@ fn several_parts(oracle: &mut Oracle) {
     assert_eq!(only_ours(ours(&patterns, &lines).first()).0, Some("a, b"));
 }
 
+fn beside_an_address(oracle: &mut Oracle) {
+    let patterns = of("^ <F-ID>\\w+</F-ID> at <ADDR>$");
+    let lines = ["Aug 14 11:59:59 joe at 192.0.2.1"];
+    let told = theirs(oracle, &patterns, &lines);
+    let captures = &told[0].as_ref().unwrap()[0].captures;
+    assert_eq!(
+        (only(told.first()).0, &captures["ip"]),
+        (Some("joe"), &"192.0.2.1".into())
+    );
+    let scan = scanned(&patterns, lines[0]);
+    assert_eq!(scan.failures[0].items[0].id, FailureId::parse("joe"));
+}
+
 fn ambiguous(oracle: &mut Oracle) {
     let failregex = "^ user .* from <ADDR>(?: .*)?$";
     let line = "Aug 14 11:59:59 user x from 192.0.2.1 from 192.0.2.2";
     let told = theirs(oracle, &of(failregex), &[line]);
     assert_eq!(only(told.first()).0, Some("192.0.2.2"));
-    let native = Filter::compile(&FilterSource {
-        failregex: vec![failregex.to_owned()],
-        ..FilterSource::default()
-    });
-    let outcome = native
-        .unwrap()
-        .explain(line.as_bytes(), NOW, &zone())
-        .outcome;
-    assert!(matches!(outcome, Outcome::Ambiguous { .. }), "{outcome:?}");
+    let scan = scanned(&of(failregex), line);
+    assert_eq!((scan.counts.ambiguous, scan.failures.len()), (1, 0));
 }
 
 fn found_by_the_prefregex(oracle: &mut Oracle) {
@@ -417,4 +425,20 @@ fn overlong(oracle: &mut Oracle) {
     assert_eq!(only(told.first()).0, Some("192.0.2.1"));
     let scan = scanned(&patterns, &line);
     assert_eq!((scan.counts.overlong, scan.failures.len()), (1, 0));
+}
+
+fn undefined_bytes(oracle: &mut Oracle) {
+    let line = b"\xbe";
+    let encoding = LogEncoding::named("koi8_u").unwrap();
+    let source = FilterSource {
+        encoding,
+        failregex: vec!["^<F-USER>.</F-USER> <ADDR>$".to_owned()],
+        dialect: Dialect::Fail2ban,
+        ..FilterSource::default()
+    };
+    let filter = Arc::new(Filter::compile(&source).unwrap());
+    let found =
+        FilterRun::new(filter, zone()).line(&[line, &b" 192.0.2.1"[..]].concat(), None, NOW);
+    let told = oracle.decode("koi8_u", line).unwrap();
+    assert_ne!(found[0].captures.get("user"), told.as_ref());
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use stockade_core::{Checkpoint, Chunk, JailName, LineTimes, SourceName, Timestamp};
-use stockade_detect::{Detector, Filter, FilterRun, HostNames, Matcher};
+use stockade_detect::{AMBIGUOUS_SHOWN_MAX, Detector, Filter, FilterRun, HostNames, Matcher};
 
 use super::case::{Chosen, Line, Way};
 use crate::oracle::{Judged, Oracle, OracleError, Question, TheirFilter};
-use crate::ours::{Ours, verdict};
+use crate::ours::Ours;
 use crate::verdict::Verdict;
 
 /// Both, with one filter.
@@ -104,7 +104,7 @@ impl<'a> Judges<'a> {
     pub(super) fn ask(&mut self, way: Way, lines: &[Line]) -> Result<Vec<Said>, OracleError> {
         let theirs = self.ask_theirs(way, lines)?;
         let ours = match way {
-            Way::Every => self.ask_every(lines),
+            Way::Every => self.ask_every(way, lines),
             Way::First | Way::FirstWithoutNames => self.ask_first(way, lines),
         };
         let said = theirs.into_iter().zip(ours);
@@ -148,10 +148,8 @@ impl<'a> Judges<'a> {
         Ok(brief.collect())
     }
 
-    /// As [`Way::Every`]: ours, which has looked at each of the lines then.
-    pub(super) fn ask_every(&self, lines: &[Line]) -> Vec<Judged> {
-        let [filter, _] = &self.ours;
-        let mut run = FilterRun::new(Arc::clone(filter), self.zone.clone());
+    fn ask_every(&self, way: Way, lines: &[Line]) -> Vec<Judged> {
+        let mut run = FilterRun::new(Arc::clone(self.filter(way)), self.zone.clone());
         let journal = self.chosen.is_journal();
         let judged = lines.iter().map(|line| {
             let now = Timestamp::from_secs(line.now);
@@ -159,31 +157,53 @@ impl<'a> Judges<'a> {
             if found.iter().any(|one| one.gave_up) {
                 return Err(GAVE_UP.to_owned());
             }
-            Ok(found.into_iter().map(verdict).collect())
+            Ok(found.into_iter().map(Verdict::from).collect())
         });
         judged.collect()
     }
 
-    fn ask_first(&self, way: Way, lines: &[Line]) -> Vec<Judged> {
+    /// What ours says in a way where the first failregex wins, if it looks at every line.
+    pub(super) fn looked_at(&self, way: Way, lines: &[Line]) -> Vec<Judged> {
+        let every = self.ask_every(way, lines).into_iter().zip(lines);
+        let first = every.map(|(judged, line)| {
+            let mut found = judged?.into_iter().filter(|one| !one.nofail);
+            let first = found.find_map(|one| Some((one.id?, one.at)));
+            let first = first.map(|(id, at)| brief(id, at.unwrap_or(line.now * MICROS)));
+            Ok(first.into_iter().collect())
+        });
+        first.collect()
+    }
+
+    fn filter(&self, way: Way) -> &Arc<Filter> {
         let [named, unnamed] = &self.ours;
-        let filter = if way.resolves() { named } else { unnamed };
-        let matcher = Matcher::Plain(Arc::clone(filter));
+        if way.resolves() { named } else { unnamed }
+    }
+
+    /// What ours says in a way where the first failregex wins.
+    pub(super) fn ask_first(&self, way: Way, lines: &[Line]) -> Vec<Judged> {
+        let matcher = Matcher::Plain(Arc::clone(self.filter(way)));
         let jails = JailName::try_new("jail").map(|jail| (jail, matcher));
         let mut detector = Detector::new(jails.into_iter().collect(), self.zone.clone());
         let mut all = Vec::new();
         // Lines that are read at the same time come in one chunk.
         for together in lines.chunk_by(|one, other| one.now == other.now) {
             let now = Timestamp::from_secs(together.first().map_or(0, |line| line.now));
-            all.extend(scan(&mut detector, together, now, self.chosen.is_journal()));
+            // No more than it names where all of them are ambiguous.
+            for few in together.chunks(AMBIGUOUS_SHOWN_MAX) {
+                all.extend(scan(&mut detector, few, now, self.chosen.is_journal()));
+            }
         }
         all
     }
 }
 
+/// What ours says where a line can be read with several addresses, and which.
+pub(super) const AMBIGUOUS: &str = "ambiguous: ";
+
 /// What ours says where it would take too many steps to tell.
 pub(super) const GAVE_UP: &str = "a pattern gave up";
 
-pub(super) const MICROS: i64 = 1_000_000;
+const MICROS: i64 = 1_000_000;
 
 fn scan(detector: &mut Detector, lines: &[Line], now: Timestamp, journal: bool) -> Vec<Judged> {
     let mut text = Vec::new();
@@ -217,6 +237,12 @@ fn scan(detector: &mut Detector, lines: &[Line], now: Timestamp, journal: bool) 
     for line in &scan.gave_up {
         if let Some(said) = index(line.line.start).and_then(|index| said.get_mut(index)) {
             *said = Err(GAVE_UP.to_owned());
+        }
+    }
+    for line in &scan.ambiguous {
+        if let Some(said) = index(line.line.start).and_then(|index| said.get_mut(index)) {
+            let readings: Vec<String> = line.readings.iter().map(ToString::to_string).collect();
+            *said = Err(format!("{AMBIGUOUS}{}", readings.join(" or ")));
         }
     }
     said

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::case::{Line, Way};
-use super::judges::{GAVE_UP, Judges, MICROS, Said};
+use super::judges::{AMBIGUOUS, GAVE_UP, Judges, Said};
 use crate::verdict::Verdict;
 
 /// A difference that is meant, or that cannot be helped.
@@ -43,6 +43,10 @@ pub fn known() -> &'static [Known] {
         Known {
             heading: "What looks like an address and is none",
             recognises: names_no_address,
+        },
+        Known {
+            heading: "Ambiguous lines",
+            recognises: is_ambiguous,
         },
         Known {
             heading: "Lines without a date behind lines of no interest",
@@ -91,24 +95,32 @@ fn names_no_address(it: Divergence<'_>) -> bool {
     it.way != Way::Every && theirs.iter().filter(named).eq(ours) && theirs.len() > ours.len()
 }
 
-/// A line without a date is of the time of the line before. Ours does not look for the dates of lines
-/// that cannot be failures, and takes the time at which it reads, or that of an earlier line.
+/// Ours names two readings, of which one is fail2ban's; or it was too much to find the other one.
+fn is_ambiguous(it: Divergence<'_>) -> bool {
+    let (Ok([found]), Err(fault)) = (it.said.theirs.as_deref(), &it.said.ours) else {
+        return false;
+    };
+    let Some(readings) = fault.strip_prefix(AMBIGUOUS) else {
+        return false;
+    };
+    let readings: Vec<&str> = readings.split(" or ").collect();
+    readings.len() < 2 || readings.iter().any(|one| found.id.as_deref() == Some(one))
+}
+
+/// A line without a date is of the time of the line before, and a date is read as those before it were.
+/// Ours does not look for the dates of lines that cannot be failures.
 fn is_dated_by_an_idle_line(it: Divergence<'_>) -> bool {
-    let (Ok(theirs), Ok(ours)) = (&it.said.theirs, &it.said.ours) else {
+    let (Ok(theirs), [.., last]) = (&it.said.theirs, it.lines) else {
         return false;
     };
-    let ids = |all: &[Verdict]| all.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
-    if it.way == Way::Every || ids(theirs) != ids(ours) {
-        return false;
-    }
-    // Where it does look at every line, it says what fail2ban says.
-    let all = it.judges.ask_every(it.lines);
-    let Some(Ok(every)) = all.last() else {
-        return false;
-    };
-    let now = it.lines.last().map(|line| line.now * MICROS);
-    let at = every.first().map(|one| one.at.or(now));
-    at.is_some() && at == theirs.first().map(|one| one.at)
+    // Where ours does look at every line, it says what fail2ban says; and by itself the line is not
+    // passed over.
+    let looked_at = |lines| it.judges.looked_at(it.way, lines).pop();
+    let alone = std::slice::from_ref(last);
+    it.way != Way::Every
+        && it.lines.len() > 1
+        && matches!(looked_at(it.lines), Some(Ok(ours)) if is_same(it, theirs, &ours))
+        && it.judges.ask_first(it.way, alone).pop() == looked_at(alone)
 }
 
 /// Of a time that the zone has twice ours takes the first, `mktime` the one that is nearer to what it
@@ -117,18 +129,21 @@ fn is_in_a_repeated_hour(it: Divergence<'_>) -> bool {
     let (Ok(theirs), Ok(ours)) = (&it.said.theirs, &it.said.ours) else {
         return false;
     };
+    is_same(it, theirs, ours)
+}
+
+/// Whether both found the same, an hour that the clock shows twice taken for one.
+fn is_same(it: Divergence<'_>, theirs: &[Verdict], ours: &[Verdict]) -> bool {
     let shown = |one: &Verdict| {
         let at = jiff::Timestamp::from_microsecond(one.at?).ok()?;
         Some(it.judges.zone().to_datetime(at))
     };
+    let timeless = |one: &Verdict| Verdict {
+        at: None,
+        ..one.clone()
+    };
     let same = |(theirs, ours): (&Verdict, &Verdict)| {
-        let timeless = |one: &Verdict| Verdict {
-            at: None,
-            ..one.clone()
-        };
-        timeless(theirs) == timeless(ours)
-            && shown(theirs).is_some()
-            && shown(theirs) == shown(ours)
+        timeless(theirs) == timeless(ours) && shown(theirs) == shown(ours)
     };
     theirs.len() == ours.len() && theirs.iter().zip(ours).all(same)
 }
