@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stockade_core::JailName;
 
 use super::super::{BackendKind, LogStart, ResolvedJail, UseHostNames};
-use super::actions::{self, Asked, Block, Programs};
+use super::actions::{self, Asked, Block, Closure, Programs};
 use super::filters::{self, Filters};
 use super::host::{ImportHost, PatternOf};
 use super::report::Scribe;
@@ -204,8 +204,9 @@ fn sources(
 }
 
 /// What becomes of a jail that bans again whom other jails have banned.
-const OF_FAIL2BAN: &str = "this is fail2ban's own log, which stockade does not write, so that the jail finds \
-    none of its bans; bantime_increment bans who comes again for longer";
+const OF_FAIL2BAN: &str = "this is fail2ban's own log, which stockade does not write, so that the jail finds none \
+                           of its bans; stockade's own jail 'recidive' reads both logs, and bantime_increment bans \
+                           who comes again for longer";
 
 /// Every entry of the journal has one of these (systemd.journal-fields(7)).
 const TRANSPORTS: [&str; 6] = ["audit", "driver", "journal", "kernel", "stdout", "syslog"];
@@ -255,17 +256,23 @@ fn closed(asked: &Asked, services: &str, body: &mut Body, scribe: &mut Scribe<'_
     }
     let ports = together(closures.iter().map(|closure| closure.ports.as_ref()));
     let protocols = together(closures.iter().map(|closure| closure.protocols.as_ref()));
-    let same_ports = closures.iter().all(|closure| closure.ports == ports);
-    let same_protocols = closures
-        .iter()
-        .all(|closure| closure.protocols == protocols);
+    let same = |same: fn(&Closure, &Closure) -> bool| {
+        let mut neighbours = closures.iter().zip(closures.iter().skip(1));
+        neighbours.all(|(one, other)| same(one, other))
+    };
+    let same_ports = same(|one, other| one.ports == other.ports);
+    let same_protocols = same(|one, other| one.protocols == other.protocols);
     if !same_ports && !same_protocols {
         let why = "each port of its actions is closed for all protocols of them";
         scribe.different("port", None, why);
     }
     ports_of(ports, services, body, scribe);
     match protocols {
-        Some(protocols) => body.list("protocol", &owned(&protocols)),
+        Some(mut protocols) => {
+            protocols.sort_unstable();
+            let protocols: Vec<String> = protocols.into_iter().map(str::to_owned).collect();
+            body.list("protocol", &protocols);
+        }
         None => body.text("protocol", "all"),
     }
     let mut blocks: Vec<Block> = closures.iter().map(|closure| closure.block).collect();
@@ -283,30 +290,25 @@ fn closed(asked: &Asked, services: &str, body: &mut Body, scribe: &mut Scribe<'_
 }
 
 /// All that any of them closes; `None` stands for everything.
-fn together<'c, T: Ord + Clone + 'c>(
-    each: impl Iterator<Item = Option<&'c BTreeSet<T>>>,
-) -> Option<BTreeSet<T>> {
-    let mut all = BTreeSet::new();
-    for set in each {
-        all.extend(set?.iter().cloned());
+fn together<'c, T: PartialEq + Clone + 'c, C: IntoIterator<Item = &'c T>>(
+    each: impl Iterator<Item = Option<C>>,
+) -> Option<Vec<T>> {
+    let mut all: Vec<T> = Vec::new();
+    for items in each {
+        for item in items? {
+            if !all.contains(item) {
+                all.push(item.clone());
+            }
+        }
     }
     Some(all)
 }
 
-fn owned<T: ToString>(items: &BTreeSet<T>) -> Vec<String> {
-    items.iter().map(T::to_string).collect()
-}
-
-fn ports_of(
-    ports: Option<BTreeSet<String>>,
-    services: &str,
-    body: &mut Body,
-    scribe: &mut Scribe<'_>,
-) {
+fn ports_of(ports: Option<Vec<String>>, services: &str, body: &mut Body, scribe: &mut Scribe<'_>) {
     let Some(ports) = ports else {
         return body.text("port", "all");
     };
-    let (known, unknown): (BTreeSet<String>, BTreeSet<String>) = ports
+    let (known, unknown): (Vec<String>, Vec<String>) = ports
         .into_iter()
         .partition(|port| parse_ports(port, services).is_ok());
     let shown: Vec<String> = unknown.iter().map(|port| quoted(port)).collect();
@@ -319,5 +321,5 @@ fn ports_of(
     if !unknown.is_empty() {
         scribe.left("port", None, format!("there is no port {shown}"));
     }
-    body.list("port", &owned(&known));
+    body.list("port", &known);
 }

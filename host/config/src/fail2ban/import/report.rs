@@ -47,10 +47,11 @@ pub struct Report {
 }
 
 /// What holds for every jail, because stockade decides so and not fail2ban.
-const FOR_ALL: [&str; 4] = [
+const FOR_ALL: [&str; 5] = [
     "findtime is a true sliding window: slow attempts never add up, while fail2ban scales their number down",
     "a log is read on from where it was left, and one that is new from its beginning",
     "files that come to match a logpath later are read too, while fail2ban looks at its start only",
+    "a line that a pattern can read with two different addresses bans nobody, and is logged",
     "bans stay in the firewall when the daemon stops, and run out there",
 ];
 

@@ -5,21 +5,11 @@ use std::collections::BTreeMap;
 use crate::stock;
 
 /// fail2ban's name of a filter, and ours where it is another one.
-const OTHER_NAMES: [(&str, &str); 14] = [
-    ("apache-botsearch", "apache-probes"),
-    ("apache-noscript", "apache-probes"),
-    ("apache-nohome", "apache-probes"),
-    ("apache-overflows", "apache-probes"),
-    ("apache-shellshock", "apache-probes"),
-    ("bitwarden", "vaultwarden"),
+const OTHER_NAMES: [(&str, &str); 4] = [
     ("mysqld-auth", "mysql"),
     ("nginx-botsearch", "nginx-probes"),
-    ("nginx-forbidden", "nginx-probes"),
-    ("openssh", "sshd"),
     ("pam-generic", "pam"),
-    ("postfix-sasl", "postfix"),
     ("traefik-auth", "traefik"),
-    ("wordpress-auth", "wordpress"),
 ];
 
 /// Jails by the filter of ours that could take the place of theirs. `jails` are names of jails and of
@@ -44,6 +34,16 @@ pub(super) fn of<'j>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_other_name_is_one_of_ours() {
+        for (_, ours) in OTHER_NAMES {
+            assert!(
+                stock::FILTERS.iter().any(|(name, _)| *name == ours),
+                "{ours}"
+            );
+        }
+    }
 
     #[test]
     fn only_filters_that_there_are_are_named() {

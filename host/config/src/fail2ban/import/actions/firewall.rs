@@ -122,7 +122,7 @@ pub(in super::super) enum Block {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Closure {
     /// As fail2ban names them; `None` for all.
-    pub(in super::super) ports: Option<BTreeSet<String>>,
+    pub(in super::super) ports: Option<Vec<String>>,
     /// `tcp` and `udp`; `None` for all.
     pub(in super::super) protocols: Option<BTreeSet<&'static str>>,
     pub(in super::super) block: Block,
@@ -206,7 +206,7 @@ fn tool_of(action: &ResolvedAction) -> Option<&'static str> {
 }
 
 /// Ports and protocols; `None` for all.
-type Closed = (Option<BTreeSet<String>>, Option<BTreeSet<&'static str>>);
+type Closed = (Option<Vec<String>>, Option<BTreeSet<&'static str>>);
 
 fn closes(action: &ResolvedAction, closes: Closes, differs: &mut Vec<String>) -> Closed {
     let by_type = || match parameter(action, "type") {
@@ -236,13 +236,15 @@ fn closes(action: &ResolvedAction, closes: Closes, differs: &mut Vec<String>) ->
     (ports, protocols)
 }
 
-/// The ports of a list with commas or spaces; `None` for all.
-fn ports(list: &str) -> Option<BTreeSet<String>> {
+/// The ports of a list with commas or spaces, in its order; `None` for all.
+fn ports(list: &str) -> Option<Vec<String>> {
+    let mut ports: Vec<String> = Vec::new();
     let each = list.split([',', ' ', '\t', '\n', '{', '}']);
-    let ports: BTreeSet<String> = each
-        .filter(|port| !port.is_empty())
-        .map(str::to_owned)
-        .collect();
+    for port in each.filter(|port| !port.is_empty()) {
+        if ports.iter().all(|known| known != port) {
+            ports.push(port.to_owned());
+        }
+    }
     let all = |port: &str| {
         matches!(
             port,
