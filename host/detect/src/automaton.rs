@@ -102,6 +102,18 @@ impl Dense {
         Ok(rest.len())
     }
 
+    /// Where the preferred match from the beginning ends, and how many bytes tell that: nothing behind
+    /// them would change it. For automata made by [`Dense::first`].
+    pub(crate) fn first_end_seen(&self, subject: &[u8]) -> Result<(Option<usize>, usize), GaveUp> {
+        let mut last = None;
+        let read = self.ends(subject, 0, |end| {
+            last = Some(end);
+            true
+        })?;
+        // The byte at which the automaton dies is one of them; at the end, that it is the end.
+        Ok((last, read + 1))
+    }
+
     /// Calls `found` with each place where a match that ends at the end of `subject` can begin,
     /// going down.
     pub(crate) fn begins(
@@ -130,10 +142,24 @@ impl Dense {
         Ok(())
     }
 
+    /// Bytes of memory.
+    pub(crate) fn size(&self) -> usize {
+        self.dfa.memory_usage()
+    }
+
     /// Where the preferred match from the beginning ends; for automata made by [`Dense::first`].
     pub(crate) fn first_end(&self, subject: &[u8]) -> Result<Option<usize>, GaveUp> {
+        self.first_end_from(subject, 0)
+    }
+
+    /// The same of the match that begins at `from`.
+    pub(crate) fn first_end_from(
+        &self,
+        subject: &[u8],
+        from: usize,
+    ) -> Result<Option<usize>, GaveUp> {
         let mut last = None;
-        self.ends(subject, 0, |end| {
+        self.ends(subject, from, |end| {
             last = Some(end);
             true
         })?;

@@ -8,6 +8,7 @@
 //! For a subject of ASCII, which nearly every line is, each expression has a form without Unicode
 //! that gives the same answer and is many times smaller; the other form is made when it is needed.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use regex_automata::meta::Regex;
@@ -18,11 +19,14 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Hir;
 use stockade_core::parse_addr;
 
+use super::chain::{Chain, Found};
+use super::linearize::linearize;
 use super::parse::{self, Pattern};
 use super::render::{Form, captured, render};
 use super::syntax::{Assert, Node};
 use super::tags;
 use super::unroll::unroll;
+use crate::automaton::Dense;
 use crate::error::Fault;
 use crate::literals;
 use crate::pattern::{PATTERN_LEN_MAX, PATTERN_SIZE_MAX};
@@ -113,20 +117,27 @@ impl Expression {
             names,
             groups,
         } = pattern;
-        let unrolled = unroll(node.clone());
-        let node = if unrolled.needs_backtracking() {
+        let written_out = if node.needs_backtracking() {
+            linearize(unroll(node.clone()))
+        } else {
+            node.clone()
+        };
+        let node = if written_out.needs_backtracking() {
             node
         } else {
-            unrolled
+            written_out
         };
+        Self::of_tree(&node, names, groups)
+    }
+
+    fn of_tree(node: &Node, names: BTreeMap<String, usize>, groups: usize) -> Result<Self, Fault> {
         let (engine, hir) = if node.needs_backtracking() {
-            let (necessary, hir) =
-                Linear::new(&node, Form::NecessaryAscii, Form::Necessary, false)?;
-            let fancy = Box::new(backtracking(&node)?);
+            let (necessary, hir) = Linear::new(node, Form::NecessaryAscii, Form::Necessary, false)?;
+            let fancy = Box::new(backtracking(node)?);
             let necessary = Box::new(necessary);
             (Engine::Backtracking { necessary, fancy }, hir)
         } else {
-            let (linear, hir) = Linear::new(&node, Form::LinearAscii, Form::Linear, true)?;
+            let (linear, hir) = Linear::new(node, Form::LinearAscii, Form::Linear, true)?;
             (Engine::Linear(Box::new(linear)), hir)
         };
         Ok(Self {
@@ -190,6 +201,15 @@ impl Expression {
         }
     }
 
+    /// An automaton for a match at the beginning of a subject of ASCII; `None` for an expression that is
+    /// too large or not linear.
+    pub(crate) fn at_beginning(&self) -> Option<Dense> {
+        match &self.engine {
+            Engine::Linear(linear) => Dense::first(&parsed(&linear.ascii_text, false).ok()?),
+            Engine::Backtracking { .. } => None,
+        }
+    }
+
     /// Looks for the leftmost match in `subject`, whose lines all end in a line feed, as fail2ban
     /// shows them to Python; `groups` has it if there is one.
     pub(crate) fn find(&self, subject: &str, groups: &mut Groups) -> Result<bool, GaveUp> {
@@ -240,6 +260,8 @@ struct Linear {
     captures: Vec<usize>,
     ascii_readings: LazyReadings,
     unicode_readings: LazyReadings,
+    /// Finds the same in a subject of ASCII, mostly, and faster.
+    chain: Option<Chain>,
 }
 
 impl Linear {
@@ -252,6 +274,7 @@ impl Linear {
             ascii_text,
             text: render(node, unicode),
             unicode: OnceLock::new(),
+            chain: captures.first().and_then(|_| Chain::new(node)),
             captures,
             ascii_readings: LazyReadings::default(),
             unicode_readings: LazyReadings::default(),
@@ -279,6 +302,17 @@ impl Linear {
         count: usize,
         groups: &mut Groups,
     ) -> Result<bool, GaveUp> {
+        if let Some(chain) = self.chain.as_ref().filter(|_| ascii && input.start() == 0) {
+            groups.spans.resize(count + 1, None);
+            match chain.find(input.haystack(), &mut groups.spans) {
+                Found::Yes => return Ok(true),
+                Found::No => {
+                    groups.spans.clear();
+                    return Ok(false);
+                }
+                Found::Unknown => groups.spans.clear(),
+            }
+        }
         let regex = self.regex(ascii)?;
         groups.slots.clear();
         groups.slots.resize(2 * (self.captures.len() + 1), None);

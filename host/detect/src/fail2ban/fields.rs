@@ -77,7 +77,7 @@ impl<'t> Fields<'t> {
         self.0.get_mut(place)?.take()
     }
 
-    fn set(&mut self, place: usize, value: Option<Cow<'t, str>>) {
+    pub(super) fn set(&mut self, place: usize, value: Option<Cow<'t, str>>) {
         if let Some(field) = self.0.get_mut(place) {
             *field = value;
         }

@@ -3,11 +3,13 @@
 //! Unlike the native dialect, which is linear, anchored and reads bytes, this one keeps whatever a
 //! user's fail2ban configuration means, look-around included, and reads text.
 
+mod chain;
 mod escape;
 mod expression;
 mod fields;
 mod identity;
 mod judge;
+mod linearize;
 mod parse;
 mod relaxed;
 mod render;

@@ -11,7 +11,7 @@
 //! floods pushes out his own. Sessions without an address are one such holder, and those of them that
 //! have a failure already, which only waits for its address, are another.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,18 +37,35 @@ const SWEEP_EVERY: usize = 1_000;
 /// The sessions of one filter and source.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_id: HashMap<Arc<str>, Session>,
-    holders: BTreeMap<Holder, Held>,
+    /// Places in `slots`.
+    by_id: HashMap<Arc<str>, usize>,
+    slots: Vec<Slot>,
+    /// Places in `slots` that are free.
+    free: Vec<usize>,
+    /// Places in `held`, which never shrinks; holders that hold nothing give theirs back.
+    holders: HashMap<Holder, usize>,
+    held: Vec<Held>,
+    held_free: Vec<usize>,
     /// Holders by what they hold.
-    by_weight: BTreeSet<(usize, Holder)>,
+    by_weight: BTreeSet<(usize, usize)>,
     bytes: usize,
-    /// Sessions begun so far.
-    begun: u64,
     since_sweep: usize,
 }
 
+/// A session and its neighbours among those of its holder, from the oldest to the newest.
+#[derive(Debug, Default)]
+struct Slot {
+    id: Option<Arc<str>>,
+    session: Session,
+    bytes: usize,
+    /// Place in `held`.
+    holder: usize,
+    older: Option<usize>,
+    newer: Option<usize>,
+}
+
 /// Who answers for a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 enum Holder {
     #[default]
     Nobody,
@@ -58,19 +75,21 @@ enum Holder {
     Net(u64),
 }
 
+/// What a holder has.
 #[derive(Debug, Default)]
 struct Held {
+    holder: Holder,
     bytes: usize,
-    /// Sessions by age.
-    ages: BTreeMap<u64, Arc<str>>,
+    oldest: Option<usize>,
+    newest: Option<usize>,
 }
 
 /// What the lines of a session said so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     fields: Vec<Option<Box<str>>>,
-    /// All users that were named.
-    pub(super) users: BTreeSet<Box<str>>,
+    /// All users that were named, sorted.
+    pub(super) users: Vec<Box<str>>,
     /// A failure was seen and its address was not.
     pending: bool,
     /// Lines that are counted.
@@ -78,9 +97,6 @@ pub(super) struct Session {
     /// Lines that are counted once there is a failure.
     waiting: u32,
     touched: Timestamp,
-    age: u64,
-    bytes: usize,
-    holder: Holder,
 }
 
 /// A line, merged with those before it.
@@ -131,6 +147,11 @@ impl Session {
 
     /// Takes over what a line says, where it says something.
     fn overlay(&mut self, fields: &Fields<'_>) {
+        if self.fields.is_empty() {
+            let fresh = fields.iter().map(|text| text.map(Into::into));
+            self.fields.extend(fresh);
+            return;
+        }
         for (place, text) in fields.iter().enumerate() {
             if place >= self.fields.len() {
                 self.fields.push(None);
@@ -146,9 +167,9 @@ impl Session {
     fn add_user(&mut self, fields: &Fields<'_>) {
         if let Some(user) = fields.get(USER).filter(|user| !user.is_empty())
             && self.users.len() < SESSION_USERS_MAX
-            && !self.users.contains(user)
+            && let Err(place) = self.users.binary_search_by(|own| (**own).cmp(user))
         {
-            self.users.insert(user.into());
+            self.users.insert(place, user.into());
         }
     }
 
@@ -202,22 +223,37 @@ impl Session {
         nofail
     }
 
-    fn weight(&self, id: &str) -> usize {
+    fn weight(&self, id_len: usize) -> usize {
         let fields = self.fields.iter().flatten().map(|text| text.len());
         let users = self.users.iter().map(|user| user.len() + 32);
-        SESSION_BYTES_MIN + 2 * id.len() + fields.chain(users).sum::<usize>()
+        SESSION_BYTES_MIN + 2 * id_len + fields.chain(users).sum::<usize>()
     }
 
     fn holder(&self) -> Holder {
         let v6 = || self.get(IP6)?.parse::<Ipv6Addr>().ok();
-        let text = self.get(IP4).or_else(|| self.get(IP6));
-        match text.or_else(|| self.get(DNS)).or_else(|| self.get(FID)) {
+        match self.holder_text() {
             None if self.pending => Holder::Pending,
             None => Holder::Nobody,
             Some(text) => match self.get(IP4).is_none().then(v6).flatten() {
                 Some(addr) => Holder::Net(u64::try_from(addr.to_bits() >> 64).unwrap_or(0)),
                 None => Holder::Text(text.into()),
             },
+        }
+    }
+
+    fn holder_text(&self) -> Option<&str> {
+        let addr = self.get(IP4).or_else(|| self.get(IP6));
+        addr.or_else(|| self.get(DNS)).or_else(|| self.get(FID))
+    }
+
+    /// Whether `holder` is the one that answers for it.
+    fn is_of(&self, holder: &Holder) -> bool {
+        match (holder, self.holder_text()) {
+            (Holder::Nobody, text) => text.is_none() && !self.pending,
+            (Holder::Pending, text) => text.is_none() && self.pending,
+            // Most sessions are those of IPv4 addresses, which are not to be copied for this.
+            (Holder::Text(own), Some(text)) if self.get(IP4).is_some() => **own == *text,
+            _ => self.holder() == *holder,
         }
     }
 }
@@ -233,123 +269,222 @@ impl Sessions {
         every: bool,
     ) -> Merged<'_> {
         let forget = fields.has(FORGET);
-        let (key, mut session, known) = match self.take(id, now) {
-            Some((key, session)) => (key, session, true),
-            None => (id.into(), Session::default(), false),
-        };
-        let nofail = session.merge(fields, lines, known, every);
-        session.touched = now;
-        let attempts = session.matches;
-        let session = if forget {
-            if known {
-                self.unlist(&session);
-            }
-            Kept::Gone(Box::new(session))
-        } else {
-            self.put(&key, session, known);
-            match self.by_id.get(&key) {
-                Some(session) => Kept::Here(session),
-                None => Kept::Gone(Box::default()),
-            }
-        };
+        let place = self.known(id, now);
+        if forget {
+            let mut session = place.map_or_else(Session::default, |place| self.take_out(place));
+            let nofail = session.merge(fields, lines, place.is_some(), every);
+            return Merged {
+                attempts: session.matches,
+                session: Kept::Gone(Box::new(session)),
+                nofail,
+            };
+        }
+        let at = place.unwrap_or_else(|| self.put_in(id));
+        let (mut nofail, mut attempts) = (false, 0);
+        if let Some(slot) = self.slots.get_mut(at) {
+            nofail = slot.session.merge(fields, lines, place.is_some(), every);
+            slot.session.touched = now;
+            attempts = slot.session.matches;
+        }
+        self.relist(at, place.is_none());
+        self.make_room(at, now);
         Merged {
-            session,
+            session: match self.slots.get(at) {
+                Some(slot) => Kept::Here(&slot.session),
+                None => Kept::Gone(Box::default()),
+            },
             nofail,
             attempts,
         }
     }
 
-    /// The session `id`, out of the table but still listed with its holder.
-    fn take(&mut self, id: &str, now: Timestamp) -> Option<(Arc<str>, Session)> {
-        let (key, session) = self.by_id.remove_entry(id)?;
-        if now.saturating_since(session.touched) > SESSION_TIME_MAX {
-            self.unlist(&session);
+    /// Where the session `id` is, if it is not over.
+    fn known(&mut self, id: &str, now: Timestamp) -> Option<usize> {
+        let place = *self.by_id.get(id)?;
+        if self.is_over(place, now) {
+            self.take_out(place);
             return None;
         }
-        Some((key, session))
+        Some(place)
     }
 
-    fn put(&mut self, key: &Arc<str>, mut session: Session, listed: bool) {
-        let (weight, holder) = (session.weight(key), session.holder());
-        if !listed || weight != session.bytes || holder != session.holder {
-            if listed {
-                self.unlist(&session);
-            } else {
-                session.age = self.begun;
-                self.begun += 1;
-                self.since_sweep += 1;
-            }
-            session.bytes = weight;
-            session.holder = holder;
-            self.list(key, &session);
-            self.make_room(session.age, session.touched);
+    fn is_over(&self, place: usize, now: Timestamp) -> bool {
+        self.slots.get(place).is_some_and(|slot| {
+            slot.id.is_some() && now.saturating_since(slot.session.touched) > SESSION_TIME_MAX
+        })
+    }
+
+    /// Begins a session, which [`Sessions::relist`] gives to its holder.
+    fn put_in(&mut self, id: &str) -> usize {
+        let id: Arc<str> = id.into();
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() - 1
+        });
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.id = Some(Arc::clone(&id));
         }
-        self.by_id.insert(Arc::clone(key), session);
+        self.by_id.insert(id, place);
+        self.since_sweep += 1;
+        place
     }
 
-    fn list(&mut self, key: &Arc<str>, session: &Session) {
-        let held = self.holders.entry(session.holder.clone()).or_default();
-        if held.bytes > 0 {
-            self.by_weight.remove(&(held.bytes, session.holder.clone()));
+    /// Forgets a session and returns it.
+    fn take_out(&mut self, place: usize) -> Session {
+        self.unlist(place);
+        let Some(slot) = self.slots.get_mut(place).map(std::mem::take) else {
+            return Session::default();
+        };
+        if let Some(id) = slot.id {
+            self.by_id.remove(&id);
         }
-        held.bytes += session.bytes;
-        held.ages.insert(session.age, Arc::clone(key));
-        self.by_weight.insert((held.bytes, session.holder.clone()));
-        self.bytes += session.bytes;
+        self.free.push(place);
+        slot.session
     }
 
-    fn unlist(&mut self, session: &Session) {
-        let Some(held) = self.holders.get_mut(&session.holder) else {
+    /// Weighs the session again and gives it to its holder where that has changed.
+    fn relist(&mut self, place: usize, is_new: bool) {
+        let Some(slot) = self.slots.get(place) else {
             return;
         };
-        self.by_weight.remove(&(held.bytes, session.holder.clone()));
-        held.ages.remove(&session.age);
-        held.bytes = held.bytes.saturating_sub(session.bytes);
-        self.bytes = self.bytes.saturating_sub(session.bytes);
-        if held.ages.is_empty() {
-            self.holders.remove(&session.holder);
+        let id_len = slot.id.as_ref().map_or(0, |id| id.len());
+        let bytes = slot.session.weight(id_len);
+        let own = self.held.get(slot.holder);
+        let same = !is_new && own.is_some_and(|held| slot.session.is_of(&held.holder));
+        if same {
+            let (holder, before) = (slot.holder, slot.bytes);
+            if bytes != before {
+                self.weigh(holder, before, bytes);
+            }
         } else {
-            self.by_weight.insert((held.bytes, session.holder.clone()));
+            if !is_new {
+                self.unlist(place);
+            }
+            self.list(place, bytes);
+        }
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.bytes = bytes;
         }
     }
 
-    /// Forgets sessions until all fit, but not the one of age `spared`, which is not in the table.
-    fn make_room(&mut self, spared: u64, now: Timestamp) {
-        // The one that comes is not in the table yet.
+    /// A holder has `after` bytes where it had `before`.
+    fn weigh(&mut self, holder: usize, before: usize, after: usize) {
+        self.bytes = (self.bytes + after).saturating_sub(before);
+        if let Some(held) = self.held.get_mut(holder) {
+            self.by_weight.remove(&(held.bytes, holder));
+            held.bytes = (held.bytes + after).saturating_sub(before);
+            self.by_weight.insert((held.bytes, holder));
+        }
+    }
+
+    /// Gives the session to its holder, as the newest.
+    fn list(&mut self, place: usize, bytes: usize) {
+        let Some(holder) = self.slots.get(place).map(|slot| slot.session.holder()) else {
+            return;
+        };
+        let holder = self.place_of(holder);
+        let newest = self.held.get_mut(holder).and_then(|held| {
+            held.oldest = held.oldest.or(Some(place));
+            held.newest.replace(place)
+        });
+        if let Some(before) = newest.and_then(|newest| self.slots.get_mut(newest)) {
+            before.newer = Some(place);
+        }
+        if let Some(slot) = self.slots.get_mut(place) {
+            (slot.holder, slot.older, slot.newer) = (holder, newest, None);
+        }
+        self.weigh(holder, 0, bytes);
+    }
+
+    fn place_of(&mut self, holder: Holder) -> usize {
+        if let Some(place) = self.holders.get(&holder) {
+            return *place;
+        }
+        let held = Held {
+            holder: holder.clone(),
+            ..Held::default()
+        };
+        let place = match self.held_free.pop() {
+            Some(place) => {
+                if let Some(free) = self.held.get_mut(place) {
+                    *free = held;
+                }
+                place
+            }
+            None => {
+                self.held.push(held);
+                self.held.len() - 1
+            }
+        };
+        self.holders.insert(holder, place);
+        place
+    }
+
+    /// Takes the session from its holder.
+    fn unlist(&mut self, place: usize) {
+        let Some(slot) = self.slots.get(place) else {
+            return;
+        };
+        let (holder, bytes, older, newer) = (slot.holder, slot.bytes, slot.older, slot.newer);
+        if let Some(older) = older.and_then(|older| self.slots.get_mut(older)) {
+            older.newer = newer;
+        }
+        if let Some(newer) = newer.and_then(|newer| self.slots.get_mut(newer)) {
+            newer.older = older;
+        }
+        self.weigh(holder, bytes, 0);
+        let Some(held) = self.held.get_mut(holder) else {
+            return;
+        };
+        if held.oldest == Some(place) {
+            held.oldest = newer;
+        }
+        if held.newest == Some(place) {
+            held.newest = older;
+        }
+        if held.oldest.is_none() {
+            self.by_weight.remove(&(held.bytes, holder));
+            self.holders.remove(&held.holder);
+            self.held_free.push(holder);
+        }
+    }
+
+    /// Forgets sessions until all fit, but not the one at `spared`.
+    fn make_room(&mut self, spared: usize, now: Timestamp) {
         let full = |sessions: &Self| {
-            sessions.by_id.len() >= SESSIONS_MAX || sessions.bytes > SESSIONS_BYTES_MAX
+            sessions.by_id.len() > SESSIONS_MAX || sessions.bytes > SESSIONS_BYTES_MAX
         };
         if full(self) && self.since_sweep >= SWEEP_EVERY {
             self.since_sweep = 0;
-            self.sweep(now);
+            self.sweep(spared, now);
         }
         while full(self) {
             let Some(oldest) = self.oldest_of_the_heaviest(spared) else {
                 return;
             };
-            if let Some(session) = self.by_id.remove(&oldest) {
-                self.unlist(&session);
-            }
+            self.take_out(oldest);
         }
     }
 
-    fn oldest_of_the_heaviest(&self, spared: u64) -> Option<Arc<str>> {
+    fn oldest_of_the_heaviest(&self, spared: usize) -> Option<usize> {
         self.by_weight.iter().rev().find_map(|(_, holder)| {
-            let mut ages = self.holders.get(holder)?.ages.iter();
-            let (_, key) = ages.find(|(age, _)| **age != spared)?;
-            Some(Arc::clone(key))
+            let oldest = self.held.get(*holder)?.oldest?;
+            if oldest == spared {
+                return self.slots.get(oldest)?.newer;
+            }
+            Some(oldest)
         })
     }
 
     /// Forgets the sessions that are over.
-    fn sweep(&mut self, now: Timestamp) {
-        let over: Vec<Session> = self
-            .by_id
-            .extract_if(|_, session| now.saturating_since(session.touched) > SESSION_TIME_MAX)
-            .map(|(_, session)| session)
-            .collect();
-        for session in over {
-            self.unlist(&session);
+    fn sweep(&mut self, spared: usize, now: Timestamp) {
+        for place in 0..self.slots.len() {
+            if place != spared && self.is_over(place, now) {
+                self.take_out(place);
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

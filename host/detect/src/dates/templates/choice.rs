@@ -41,6 +41,17 @@ pub(crate) struct DateDetector {
     /// The templates before this place have all been used.
     first_unused: usize,
     groups: Groups,
+    remembered: Option<Remembered>,
+}
+
+/// A date at the beginning of a line, which the lines after it mostly have as well.
+#[derive(Debug)]
+struct Remembered {
+    /// What such a line begins with; nothing behind it would change what is found.
+    text: Box<str>,
+    date: Option<DateMatch>,
+    /// When the line was read, on which a date without a year depends.
+    now: Timestamp,
 }
 
 /// What is remembered of a template.
@@ -149,12 +160,16 @@ impl DateDetector {
             last_end: Edge::default(),
             first_unused: 0,
             groups: Groups::default(),
+            remembered: None,
         }
     }
 
     /// The date of `line`, which has no line end, at the time `now`.
     pub(crate) fn find(&mut self, text: &str, now: Timestamp) -> Option<DateMatch> {
         let line = Line::new(text, now);
+        if let Some(date) = self.same_again(line) {
+            return date;
+        }
         let mut tried = None;
         let mut best = None;
         let mut hit = None;
@@ -175,8 +190,47 @@ impl DateDetector {
             }
         };
         let date = self.date(line, hit, now);
+        let settled = self.last == Some(hit.place) && self.first_unused != hit.place;
         self.learn(line, hit, now);
+        self.remembered = if settled {
+            self.remember(line, hit, date)
+        } else {
+            None
+        };
         date
+    }
+
+    /// What the line before had, where this one begins with the same and was read at the same time. The
+    /// template that matched then is the first that is tried, and learns nothing new.
+    fn same_again(&mut self, line: Line<'_>) -> Option<Option<DateMatch>> {
+        let same = self.remembered.as_ref()?;
+        if !line.ascii || same.now != line.now || !line.text.starts_with(&*same.text) {
+            return None;
+        }
+        let used = self.last.and_then(|place| self.order.get_mut(place))?;
+        used.hits = used.hits.saturating_add(1);
+        used.last_used = line.now;
+        Some(same.date)
+    }
+
+    /// Forgets the last date, but not what was learnt from it.
+    #[cfg(test)]
+    pub(super) fn forget_the_last_date(&mut self) {
+        self.remembered = None;
+    }
+
+    /// Remembers a match that changed nothing about what is tried next.
+    fn remember(&self, line: Line<'_>, hit: Hit, date: Option<DateMatch>) -> Option<Remembered> {
+        let template = self.template(hit.place)?;
+        // Only what is bound to the beginning is decided by the beginning alone.
+        if !line.ascii || hit.begin != 0 || !template.is_at_beginning() {
+            return None;
+        }
+        Some(Remembered {
+            text: template.decisive(line.text, hit.end)?.into(),
+            date,
+            now: line.now,
+        })
     }
 
     fn template(&self, place: usize) -> Option<&Template> {

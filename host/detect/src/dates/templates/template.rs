@@ -8,6 +8,7 @@ use stockade_core::Timestamp;
 use super::digits;
 use super::fields::Fields;
 use super::tokens;
+use crate::automaton::Dense;
 use crate::error::Fault;
 use crate::fail2ban::{Expression, GaveUp, Groups};
 
@@ -38,6 +39,8 @@ pub(super) struct Template {
     kind: Kind,
     /// Of a pattern with a year of this century.
     century: Option<Century>,
+    /// Tells how much of a line the match at its beginning depends on; made when it is asked for.
+    looked_at: OnceLock<Option<Dense>>,
 }
 
 /// What a pattern with a year of this century is where the year found is too far ahead.
@@ -202,7 +205,18 @@ impl Template {
             century: Century::new(&text, at_word, ends, &expression),
             expression,
             kind,
+            looked_at: OnceLock::new(),
         })
+    }
+
+    /// The beginning of `line`, which is ASCII, that alone decides that the template matches there up to
+    /// `end`. `None` where the whole line does, or it is not known.
+    pub(super) fn decisive<'l>(&self, line: &'l str, end: usize) -> Option<&'l str> {
+        let automaton = self
+            .looked_at
+            .get_or_init(|| self.expression.at_beginning());
+        let (found, seen) = automaton.as_ref()?.first_end_seen(line.as_bytes()).ok()?;
+        line.get(..seen).filter(|_| found == Some(end))
     }
 
     /// Looks for the date in `line[from..to]`, which was read in the year that `this_year` says.

@@ -161,3 +161,64 @@ fn what_is_no_pattern_is_refused() {
     let twice = ["%Y".to_owned(), "%Y".to_owned()];
     assert!(Templates::compile(&twice).is_err());
 }
+
+const SEVERAL: [&[&str]; 6] = [
+    &[],
+    &["{^LN-BEG}"],
+    &[r"^[^\[]*\[({DATE})", "{^LN-BEG}"],
+    &["^%Y-%m-%d"],
+    &["{NONE}"],
+    &["^EPOCH", "%H:%M:%S$"],
+];
+
+/// Compiled once: fail2ban's own list takes a while.
+fn compiled(patterns: usize) -> Arc<Templates> {
+    static ALL: std::sync::LazyLock<Vec<Arc<Templates>>> = std::sync::LazyLock::new(|| {
+        let compile = |patterns: &&[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|text| (*text).to_owned()).collect();
+            Arc::new(Templates::compile(&patterns).unwrap())
+        };
+        SEVERAL.iter().map(compile).collect()
+    });
+    Arc::clone(&ALL[patterns])
+}
+
+proptest::proptest! {
+    #[test]
+    fn remembering_the_last_date_changes_nothing(
+        lines in proptest::collection::vec(
+            (
+                proptest::sample::select(vec![
+                    "Aug 14 12:00:00", "Aug 14 12:00:01", "Aug 14 12:00:00 2005", "Feb 30 12:00:00",
+                    "2005-08-14 12:00:00", "2005-08-14 12:00:00 +0200", "2005-08-14T12:00:00.12",
+                    "[14/Aug/2005:10:00:00 +0000]", "1124013600", "1124013600.123", "", "[", "x ",
+                    "host 2005-08-14 12:00:00", "2095-08-14 12:00:00",
+                ]),
+                proptest::sample::select(vec![
+                    "", " ", " host", " host 20", " 2004", ".5", ",123 x", "Z", " +01", "é", " é", "0", ":",
+                ]),
+                0..3_i64,
+            ),
+            0..24,
+        ),
+        patterns in 0..SEVERAL.len(),
+    ) {
+        let templates = compiled(patterns);
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let mut remembers = DateDetector::new(Arc::clone(&templates), zone.clone());
+        let mut forgets = DateDetector::new(templates, zone);
+        for (date, rest, later_s) in lines {
+            let now = Timestamp::from_secs(NOW + later_s);
+            let line = format!("{date}{rest}");
+            // Twice, as it is remembered only then.
+            for _ in 0..2 {
+                forgets.forget_the_last_date();
+                proptest::prop_assert_eq!(
+                    remembers.find(&line, now),
+                    forgets.find(&line, now),
+                    "{}", line
+                );
+            }
+        }
+    }
+}

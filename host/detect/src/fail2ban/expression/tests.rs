@@ -148,3 +148,158 @@ fn required_texts_are_words_that_no_date_can_part() {
     assert_eq!(required("^(?!x)Failed (?:a|b)"), ["Failed"]);
     assert_eq!(required(r"^\w+ \d"), [""; 0]);
 }
+
+/// What both the expression as it is written and what is made of it find.
+#[track_caller]
+fn same_as_written(source: &str, subject: &str) {
+    let expanded = tags::expand(source, HostNames::Resolve);
+    let Pattern {
+        node,
+        names,
+        groups,
+    } = parse::parse(&expanded.text, false).unwrap();
+    assert!(node.needs_backtracking());
+    let written = Expression::of_tree(&node, names, groups).unwrap();
+    let options = ExpressionOptions {
+        host_names: HostNames::Resolve,
+        multiline: false,
+    };
+    let linear = Expression::compile(source, options).unwrap();
+    assert!(linear.is_linear(), "{source}");
+    // The whole match is left out: the line feed before the end is part of it in the linear engine.
+    let found = |expression: &Expression| {
+        let mut groups = Groups::default();
+        let found = expression.find(subject, &mut groups).unwrap();
+        found.then(|| (groups.whole().0, groups.spans.split_off(1)))
+    };
+    assert_eq!(found(&linear), found(&written), "{source} in {subject:?}");
+}
+
+/// Conditions and look-aheads that are written out.
+const WRITTEN_OUT: [&str; 9] = [
+    r"^f (?P<inv>inv )?(?P<user>(?P<word>\S+)|(?(inv)(?:(?! from ).)*?|[^:]+)) from <HOST>(?: (?:port \d+|on \S+)){0,2}(?(word): |(?:(?:(?! from ).)*)$)",
+    r"^(?P<a>f)?m?(?(a) |f)o",
+    r"^(?P<a>f)??m?(?(a) |f)o",
+    r"^(?:(?P<a>f)|m|o(?P<b> )|r) ?(?(a)m|f)+",
+    r"^((?P<a>[fr]+)|m)(?(a)(o)|( )) ?(?P<c>m)?(?(c)$|o)",
+    r"^[a-z]*(?:(?!rr).)*rr",
+    r"(?P<x>(?:(?!from).)*?)from",
+    r"^f(?P<x>(?:(?!o m).)*)$",
+    r"^(?P<a> )?(?:(?!mm).)*(?(a)$|\Z)",
+];
+
+proptest::proptest! {
+    #[test]
+    fn what_is_written_out_finds_what_the_written_finds(
+        pieces in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "f", "r", "o", "m", " ", " ", "from", " from ", "rr", ":", "inv ", "f ", "192.0.2.1",
+                " port 7", ": ", "mm", "o m", "\n", "é",
+            ]),
+            0..9,
+        ),
+    ) {
+        let subject = format!("{}\n", pieces.concat());
+        for source in WRITTEN_OUT {
+            same_as_written(source, &subject);
+        }
+        let failed = format!("f {subject}");
+        same_as_written(WRITTEN_OUT[0], &failed);
+    }
+}
+
+#[test]
+fn conditions_that_cannot_be_decided_stay() {
+    // Asked before the group, in a repetition, by the group itself.
+    for source in [
+        r"^(?:a|(?(1)b|c))(x)?$",
+        r"^(?:(x)?(?(1)a|b))+$",
+        r"^(x(?(1)a|b))?$",
+    ] {
+        let expression = Expression::compile(source, ExpressionOptions::default());
+        assert!(
+            !expression.is_ok_and(|expression| expression.is_linear()),
+            "{source}"
+        );
+    }
+    assert!(!compile("^(?:(?!a|b).)*c").is_linear());
+    assert!(!compile("^(?:(?!ab).)*c").is_linear());
+}
+
+/// What the chain finds and what the engine alone finds; how often the chain knew.
+#[track_caller]
+fn same_as_engine(source: &str, subject: &str) -> bool {
+    let options = ExpressionOptions {
+        host_names: HostNames::Resolve,
+        multiline: false,
+    };
+    let mut expression = Expression::compile(source, options).unwrap();
+    let mut groups = Groups::default();
+    let with = expression
+        .find(subject, &mut groups)
+        .unwrap()
+        .then(|| groups.spans.clone());
+    let Engine::Linear(linear) = &mut expression.engine else {
+        panic!("{source} is not linear");
+    };
+    let chain = linear
+        .chain
+        .take()
+        .expect("the expression has groups and is anchored");
+    let mut spans = vec![None; expression.groups + 1];
+    let found = chain.find(subject.as_bytes(), &mut spans);
+    let without = expression
+        .find(subject, &mut groups)
+        .unwrap()
+        .then(|| groups.spans.clone());
+    assert_eq!(with, without, "{source} in {subject:?}");
+    match found {
+        Found::Unknown => false,
+        Found::No => without.is_none(),
+        Found::Yes => Some(spans) == without,
+    }
+}
+
+const CHAINED: [&str; 8] = [
+    r"^<F-MLFID>(?:\[\])?\s*(?:\S+\s+)?(?:from(?:\[\d+\])?:\s+)?</F-MLFID>(?:mm )?<F-CONTENT>.+</F-CONTENT>$",
+    r"^[fr](?:o|m)+ <F-USER>.*?</F-USER> from <HOST>(?: (?:port \d+|on \S+)){0,3}\s*$",
+    r"^f <F-USER>.*</F-USER> from <HOST>",
+    r"^f (?P<inv>inv )?(?P<user>(?P<word>\S+)|(?(inv)(?:(?! from ).)*?|[^:]+)) from <HOST>(?: (?:port \d+|on \S+)){0,2}(?(word): |(?:(?:(?! from ).)*)$)",
+    r"^(?P<a>f+?)(?P<b>r??)(?P<c>[^f]*)(?P<d>m|mm|)(?P<e>o*)",
+    r"^(?:(?P<a>f|fr)|(?P<b>fro))(?P<c>o?m?)\b(?P<d>.*?)$",
+    r"^(?P<a>(?P<b>f)|(?P<c>r)(?P<d>o)?) (?P<e>.+?)\Z",
+    r"^(?P<a>f.*)(?P<b>m.*?)(?P<c>o?)$",
+];
+
+proptest::proptest! {
+    #[test]
+    fn a_chain_finds_what_the_capturing_engine_finds(
+        pieces in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "f", "r", "o", "m", " ", " ", "from", " from ", ":", "inv ", "f ", "192.0.2.1", "a.example",
+                "2001:db8::1", " port 7", ": ", "mm ", "[]", "[7]", "\n",
+            ]),
+            0..10,
+        ),
+    ) {
+        let subject = format!("{}\n", pieces.concat());
+        for source in CHAINED {
+            same_as_engine(source, &subject);
+            same_as_engine(source, &format!("f {subject}"));
+        }
+    }
+}
+
+#[test]
+fn a_chain_knows_the_lines_that_matter() {
+    for (source, subject) in [
+        (CHAINED[0], " host from[7]: mm xyz\n"),
+        (CHAINED[1], "fom a from b from 192.0.2.1 port 7 on x\n"),
+        (CHAINED[2], "f a from b from 192.0.2.1 port 7\n"),
+        (CHAINED[3], "f inv root from 192.0.2.1 port 7\n"),
+        (CHAINED[3], "f root from a.example port 7\n"),
+        (CHAINED[3], "x root from a.example port 7\n"),
+    ] {
+        assert!(same_as_engine(source, subject), "{source} in {subject:?}");
+    }
+}
