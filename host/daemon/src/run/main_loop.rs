@@ -249,6 +249,9 @@ impl Daemon {
                 let source = SourceName::new(&format!("{}:{}", judged.reader, judged.source));
                 self.engine.judged(source, judged.checkpoint);
             }
+            Event::NamesResolved(failures) => self
+                .engine
+                .handle(stockade_core::Event::Failures(failures), now),
             Event::Noticed(reader, notice) => self.sources.notice(&reader, &notice),
             Event::ReaderEnded(name) => {
                 if let Some(index) = self.readers.iter().position(|reader| reader.name == name) {

@@ -45,6 +45,8 @@ enum Event {
     ReaderEnded(String),
     /// This host has these addresses now.
     OwnAddresses(Vec<IpAddr>),
+    /// Host names in lines have addresses, for which these failures count.
+    NamesResolved(stockade_core::Failures),
     /// The names in `ignoreip` of this jail have these addresses now.
     Resolved(JailName, Vec<IpAddr>),
 }

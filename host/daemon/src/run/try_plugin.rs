@@ -1,5 +1,6 @@
 //! A filter plugin on a log, outside the daemon: the plugin half of `stockade regex`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ impl TriedPlugin {
             zone: TimeZone::system(),
         };
         Ok(Self {
-            judge: Judge::new(vec![jail], vec![vec![0]], Some(plugin), None),
+            judge: Judge::new(vec![jail], vec![vec![0]], Some(plugin), BTreeSet::new()),
         })
     }
 
@@ -75,7 +76,8 @@ impl TriedPlugin {
             times: LineTimes::InText,
             checkpoint: Checkpoint::None,
         };
-        let judged = self.judge.chunk("tried", &[0], &chunk);
+        // A plugin names addresses, never hosts.
+        let (judged, _) = self.judge.chunk("tried", &[0], &chunk);
         let mut failures: Vec<TriedFailure> = judged
             .failures
             .into_iter()

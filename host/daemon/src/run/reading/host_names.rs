@@ -1,15 +1,25 @@
 //! Host names in log lines: looked up for jails with `usedns`, so that their addresses count.
 //!
-//! Who owns a name decides where it leads and how long an answer takes, so such a jail has a reader
-//! of its own, which delays nobody else.
+//! Who owns a name decides where it leads and how long an answer takes, so names are looked up on
+//! threads beside that of the reader, one for each jail, and delay nobody else (ADR 6). Most logs have
+//! addresses only; a thread begins with the first name.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stockade_core::{Escaped, Failure, Failures, Timestamp};
+use stockade_core::{Escaped, Failure, Failures, JailName, Timestamp};
 use stockade_detect::HostNameFailures;
+use tokio::sync::mpsc::Sender;
+
+use crate::clock;
+use crate::run::Event;
 
 /// Names whose addresses are remembered. fail2ban's value.
 const NAMES_MAX: usize = 1_000;
@@ -19,9 +29,105 @@ const NAME_TIME: Duration = Duration::from_secs(300);
 /// of which takes seconds; those beyond count for nobody, and the log says so.
 const CHUNK_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// Chunks of one jail whose names wait. Each keeps its text, a quarter of a megabyte; what comes while
+/// so many wait counts for nobody, and the log says so.
+const CHUNKS_WAITING_MAX: usize = 8;
+
+/// Looks up the names that one reader finds.
+#[derive(Debug)]
+pub(super) struct HostNameResolvers {
+    /// Jails that want to be told of each name that counts.
+    warn: BTreeSet<JailName>,
+    threads: BTreeMap<JailName, Resolver>,
+    events: Sender<Event>,
+    /// Set when the reader is to end: then nothing more is looked up.
+    stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Resolver {
+    waiting: SyncSender<HostNameFailures>,
+    thread: JoinHandle<()>,
+}
+
+impl HostNameResolvers {
+    pub(super) fn new(
+        warn: BTreeSet<JailName>,
+        events: Sender<Event>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            warn,
+            threads: BTreeMap::new(),
+            events,
+            stop,
+        }
+    }
+
+    /// Lets the names be looked up, and their failures be counted then. Does not wait.
+    pub(super) fn hand_over(&mut self, named: HostNameFailures) {
+        let (jail, lines) = (named.jail.clone(), named.items.len());
+        let sent = match self.resolver(&jail) {
+            Ok(resolver) => resolver.waiting.try_send(named),
+            Err(error) => {
+                tracing::error!("[{jail}] cannot start a thread for host names: {error}");
+                return;
+            }
+        };
+        match sent {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => not_counted(&jail, lines),
+            Err(TrySendError::Disconnected(_)) => {
+                tracing::error!("[{jail}] the thread for host names had panicked");
+                self.threads.remove(&jail);
+            }
+        }
+    }
+
+    fn resolver(&mut self, jail: &JailName) -> io::Result<&Resolver> {
+        match self.threads.entry(jail.clone()) {
+            Entry::Occupied(there) => Ok(there.into_mut()),
+            Entry::Vacant(place) => {
+                let (waiting, chunks) = sync_channel::<HostNameFailures>(CHUNKS_WAITING_MAX);
+                let mut cache = HostNameCache::new(self.warn.contains(jail));
+                let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
+                let goes_on = move || !stop.load(Ordering::Acquire);
+                let thread = std::thread::Builder::new()
+                    .name(format!("names-{jail}"))
+                    .spawn(move || {
+                        for named in chunks {
+                            let found = cache.resolve(&named, clock::now, &goes_on, look_up);
+                            if let Some(failures) = found {
+                                // The main loop is gone only when the process ends.
+                                drop(events.blocking_send(Event::NamesResolved(failures)));
+                            }
+                        }
+                    })?;
+                Ok(place.insert(Resolver { waiting, thread }))
+            }
+        }
+    }
+
+    /// Waits until everything that was handed over is counted, by the addresses that are known.
+    pub(super) fn finish(self) {
+        for (jail, Resolver { waiting, thread }) in self.threads {
+            drop(waiting);
+            if thread.join().is_err() {
+                tracing::error!("[{jail}] the thread for host names had panicked");
+            }
+        }
+    }
+}
+
+fn not_counted(jail: &JailName, lines: usize) {
+    tracing::warn!(
+        "[{jail}] {lines} lines with host names are not counted, because looking them up takes too long"
+    );
+}
+
 /// The addresses of names.
 #[derive(Debug, Default)]
-pub(in crate::run) struct HostNameCache {
+struct HostNameCache {
     known: HashMap<Arc<str>, Known>,
     /// Names by age.
     ages: VecDeque<Arc<str>>,
@@ -36,7 +142,7 @@ struct Known {
 
 impl HostNameCache {
     /// `warn` says that each name that counts is logged.
-    pub(super) fn new(warn: bool) -> Self {
+    fn new(warn: bool) -> Self {
         Self {
             warn,
             ..Self::default()
@@ -44,11 +150,12 @@ impl HostNameCache {
     }
 
     /// The failures of the addresses that the names have. `now` tells the time, which goes on while
-    /// names are looked up by `look_up`.
-    pub(super) fn resolve(
+    /// names are looked up by `look_up`, and `goes_on` whether they still may be.
+    fn resolve(
         &mut self,
         named: &HostNameFailures,
         now: impl Fn() -> Timestamp,
+        goes_on: impl Fn() -> bool,
         look_up: impl Fn(&str) -> Vec<IpAddr>,
     ) -> Option<Failures> {
         let begun = now();
@@ -56,8 +163,8 @@ impl HostNameCache {
         let mut left_out = 0_usize;
         for failure in named.items.iter() {
             let at = now();
-            let in_time = at.saturating_since(begun) < CHUNK_TIME_MAX;
-            let Some(addrs) = self.addrs(&failure.name, at, in_time, &look_up) else {
+            let may_look_up = goes_on() && at.saturating_since(begun) < CHUNK_TIME_MAX;
+            let Some(addrs) = self.addrs(&failure.name, at, may_look_up, &look_up) else {
                 left_out += 1;
                 continue;
             };
@@ -73,10 +180,7 @@ impl HostNameCache {
             items.extend(addrs.iter().map(|addr| failure.of(*addr)));
         }
         if left_out > 0 {
-            tracing::warn!(
-                "[{}] {left_out} lines with host names are not counted, because looking them up takes too long",
-                named.jail
-            );
+            not_counted(&named.jail, left_out);
         }
         (!items.is_empty()).then(|| Failures {
             jail: named.jail.clone(),
@@ -117,7 +221,7 @@ impl HostNameCache {
 }
 
 /// Asks the host's resolver; a name that it does not know has no addresses.
-pub(super) fn look_up(name: &str) -> Vec<IpAddr> {
+fn look_up(name: &str) -> Vec<IpAddr> {
     match (name, 0).to_socket_addrs() {
         Ok(found) => {
             let mut addrs: Vec<IpAddr> = found.map(|found| found.ip()).collect();
@@ -168,17 +272,19 @@ mod tests {
         };
         let clock = Cell::new(Timestamp::from_secs(1_000));
         let chunk = named(&["two.example", "none.example", "two.example"]);
-        let failures = cache.resolve(&chunk, || clock.get(), look_up).unwrap();
+        let failures = cache
+            .resolve(&chunk, || clock.get(), || true, look_up)
+            .unwrap();
         assert_eq!((failures.items.len(), asked.get()), (4, 2));
         assert!(
             cache
-                .resolve(&named(&["none.example"]), || clock.get(), look_up)
+                .resolve(&named(&["none.example"]), || clock.get(), || true, look_up)
                 .is_none()
         );
         clock.set(Timestamp::from_secs(1_300));
         assert!(
             cache
-                .resolve(&named(&["two.example"]), || clock.get(), look_up)
+                .resolve(&named(&["two.example"]), || clock.get(), || true, look_up)
                 .is_some()
         );
         assert_eq!(asked.get(), 3);
@@ -193,7 +299,9 @@ mod tests {
             vec!["192.0.2.1".parse().unwrap()]
         };
         let chunk = named(&["a.example", "b.example", "c.example", "a.example"]);
-        let failures = cache.resolve(&chunk, || clock.get(), look_up).unwrap();
+        let failures = cache
+            .resolve(&chunk, || clock.get(), || true, look_up)
+            .unwrap();
         assert_eq!(failures.items.len(), 3, "c is left out, a is known");
     }
 
@@ -202,11 +310,39 @@ mod tests {
         let mut cache = HostNameCache::new(false);
         for i in 0..NAMES_MAX + 10 {
             let name = format!("h{i}.example");
-            cache.resolve(&named(&[&name]), || Timestamp::EPOCH, |_| Vec::new());
+            let now = || Timestamp::EPOCH;
+            cache.resolve(&named(&[&name]), now, || true, |_| Vec::new());
         }
         assert_eq!(
             (cache.known.len(), cache.ages.len()),
             (NAMES_MAX, NAMES_MAX)
         );
+    }
+
+    #[test]
+    fn nothing_is_looked_up_any_more_when_the_reader_is_to_end() {
+        let mut cache = HostNameCache::new(false);
+        let look_up = |_: &str| vec!["192.0.2.1".parse().unwrap()];
+        let (known, unknown) = (named(&["a.example"]), named(&["a.example", "b.example"]));
+        let now = || Timestamp::EPOCH;
+        assert!(cache.resolve(&known, now, || true, look_up).is_some());
+        let failures = cache.resolve(&unknown, now, || false, look_up).unwrap();
+        assert_eq!(failures.items.len(), 1);
+    }
+
+    #[test]
+    fn a_reader_hands_names_over_and_everything_is_counted_when_it_ends() {
+        let (events, mut happened) = tokio::sync::mpsc::channel(8);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut resolvers = HostNameResolvers::new(BTreeSet::new(), events, stop);
+        // Read as an address, so that nobody is asked.
+        resolvers.hand_over(named(&["192.0.2.1"]));
+        resolvers.hand_over(named(&["192.0.2.1", "192.0.2.2"]));
+        resolvers.finish();
+        let mut counted = Vec::new();
+        while let Ok(Event::NamesResolved(failures)) = happened.try_recv() {
+            counted.push(failures.items.len());
+        }
+        assert_eq!(counted, [1, 2]);
     }
 }

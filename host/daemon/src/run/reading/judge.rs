@@ -1,14 +1,13 @@
 //! From a chunk to its failures: patterns here, or a filter plugin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use stockade_core::{Chunk, Failure, Failures, JailName, Span};
-use stockade_detect::{Detector, Matcher, Scan, ScanCounts, Survivor, Survivors};
+use stockade_detect::{Detector, HostNameFailures, Matcher, Scan, ScanCounts, Survivor, Survivors};
 use stockade_plugins::{Evaluation, FilterBatch, FilterPlugin, Pushed, State};
 
 use super::Judged;
-use super::host_names::{self, HostNameCache};
 use crate::clock;
 
 /// A jail as a reader knows it.
@@ -29,18 +28,18 @@ pub(in crate::run) struct Judge {
     detectors: BTreeMap<Vec<usize>, Vec<Detector>>,
     plugin: Option<FilterPlugin>,
     quarantined: bool,
-    /// Looks up host names, where the jail wants that.
-    host_names: Option<HostNameCache>,
+    /// Jails that want to be told of each host name that counts.
+    warn_of_names: BTreeSet<JailName>,
 }
 
 impl Judge {
     /// `wanted_by` lists, for each glob of the reader, the indexes of the jails that want it. `plugin`
-    /// judges what a [`Matcher::Plan`] lets through, `host_names` looks up the names in lines.
+    /// judges what a [`Matcher::Plan`] lets through.
     pub(in crate::run) fn new(
         jails: Vec<JudgedJail>,
         wanted_by: Vec<Vec<usize>>,
         plugin: Option<FilterPlugin>,
-        host_names: Option<HostNameCache>,
+        warn_of_names: BTreeSet<JailName>,
     ) -> Self {
         Self {
             jails,
@@ -48,8 +47,12 @@ impl Judge {
             detectors: BTreeMap::new(),
             plugin,
             quarantined: false,
-            host_names,
+            warn_of_names,
         }
+    }
+
+    pub(super) fn warn_of_names(&self) -> &BTreeSet<JailName> {
+        &self.warn_of_names
     }
 
     /// The jails that it judges for.
@@ -57,8 +60,14 @@ impl Judge {
         self.jails.iter().map(|jail| jail.name.clone()).collect()
     }
 
-    /// Judges a chunk that the globs with these numbers match.
-    pub(in crate::run) fn chunk(&mut self, reader: &str, globs: &[usize], chunk: &Chunk) -> Judged {
+    /// Judges a chunk that the globs with these numbers match; failures of host names come beside the
+    /// verdict, since their addresses are still to be looked up.
+    pub(in crate::run) fn chunk(
+        &mut self,
+        reader: &str,
+        globs: &[usize],
+        chunk: &Chunk,
+    ) -> (Judged, Vec<HostNameFailures>) {
         let mut wanting: Vec<usize> = globs
             .iter()
             .filter_map(|glob| self.wanted_by.get(*glob))
@@ -73,6 +82,7 @@ impl Judge {
             .entry(wanting)
             .or_insert_with_key(|wanting| detectors(jails, wanting));
         let mut failures = Vec::new();
+        let mut named = Vec::new();
         let mut counts = ScanCounts::default();
         let now = clock::now();
         for detector in detectors {
@@ -81,12 +91,7 @@ impl Judge {
             tell_gave_up(chunk, &scan);
             counts = sum(counts, scan.counts);
             failures.extend(scan.failures);
-            if let Some(cache) = &mut self.host_names {
-                let named = scan.host_names.iter();
-                failures.extend(
-                    named.filter_map(|named| cache.resolve(named, clock::now, host_names::look_up)),
-                );
-            }
+            named.extend(scan.host_names);
             if let Some(plugin) = &mut self.plugin {
                 let judged = scan
                     .survivors
@@ -95,13 +100,14 @@ impl Judge {
                 failures.extend(judged);
             }
         }
-        Judged {
+        let judged = Judged {
             reader: reader.to_owned(),
             source: chunk.source.clone(),
             checkpoint: chunk.checkpoint.clone(),
             failures,
             counts,
-        }
+        };
+        (judged, named)
     }
 }
 

@@ -18,6 +18,7 @@ use stockade_ingest::{
 };
 use tokio::sync::mpsc::Sender;
 
+use host_names::HostNameResolvers;
 pub(super) use judge::{Judge, JudgedJail};
 pub(super) use plan::{Input, ReaderPlan, plan_readers, source_names};
 
@@ -193,6 +194,9 @@ struct Reading {
 
 impl Reading {
     fn run(&mut self) {
+        let warn = self.judge.warn_of_names().clone();
+        let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
+        let mut host_names = HostNameResolvers::new(warn, events, stop);
         while !self.stop.load(Ordering::Acquire) {
             let Self {
                 name,
@@ -202,9 +206,12 @@ impl Reading {
                 ..
             } = self;
             let notices = source.poll(&mut |wanted_by, chunk| {
-                let judged = judge.chunk(name, wanted_by, &chunk);
+                let (judged, named) = judge.chunk(name, wanted_by, &chunk);
                 // The main loop is gone only when the process ends; then nothing is to be kept.
                 drop(events.blocking_send(Event::Judged(judged)));
+                named
+                    .into_iter()
+                    .for_each(|named| host_names.hand_over(named));
             });
             for notice in notices {
                 tell(&notice);
@@ -214,6 +221,7 @@ impl Reading {
                 );
             }
         }
+        host_names.finish();
         drop(
             self.events
                 .blocking_send(Event::ReaderEnded(self.name.clone())),

@@ -9,7 +9,6 @@ use stockade_core::Timestamp;
 use stockade_detect::{Matcher, PlanFilter};
 use stockade_plugins::FilterPlugin;
 
-use super::host_names::HostNameCache;
 use super::judge::{Judge, JudgedJail};
 use crate::setup::{ReadyFilter, ReadyJail};
 
@@ -47,7 +46,7 @@ enum Origin {
 }
 
 /// Plans readers for the jails: one for the files of all plain filters, one for each journal match of
-/// plain filters, and one for each jail with a filter plugin (ADR 2) or with host names to look up.
+/// plain filters, and one for each jail with a filter plugin (ADR 2).
 pub(in crate::run) fn plan_readers(
     jails: &[ReadyJail],
     mut plugin_of: impl FnMut(&ReadyJail) -> Option<FilterPlugin>,
@@ -59,13 +58,6 @@ pub(in crate::run) fn plan_readers(
     for jail in jails {
         let origin = origin(&jail.settings, has_journal);
         match &jail.filter {
-            // Looking names up takes time that strangers decide.
-            ReadyFilter::Plain(filter) if filter.finds_host_names() => {
-                let jails = vec![(jail, Matcher::Plain(Arc::clone(filter)))];
-                let name = format!("names-{}", jail.settings.name);
-                let cache = HostNameCache::new(jail.settings.rules.usedns == UseDns::Warn);
-                plans.push(reader(name, origin, &jails, None, Some(cache), now));
-            }
             ReadyFilter::Plain(filter) => {
                 shared
                     .entry(origin)
@@ -80,7 +72,7 @@ pub(in crate::run) fn plan_readers(
                     Ok(filter) => {
                         let jails = vec![(jail, Matcher::Plan(Arc::new(filter)))];
                         let name = format!("plugin-{}", jail.settings.name);
-                        plans.push(reader(name, origin, &jails, Some(plugin), None, now));
+                        plans.push(reader(name, origin, &jails, Some(plugin), now));
                     }
                     Err(errors) => {
                         for error in errors {
@@ -101,7 +93,7 @@ pub(in crate::run) fn plan_readers(
             Origin::Journal(matches) => journal_name(matches),
             Origin::Stdin => "stdin".to_owned(),
         };
-        plans.push(reader(name, origin, &jails, None, None, now));
+        plans.push(reader(name, origin, &jails, None, now));
     }
     plans
 }
@@ -139,7 +131,6 @@ fn reader(
     origin: Origin,
     jails: &[(&ReadyJail, Matcher)],
     plugin: Option<FilterPlugin>,
-    host_names: Option<HostNameCache>,
     now: Timestamp,
 ) -> ReaderPlan {
     let judged = jails.iter().map(|(jail, matcher)| JudgedJail {
@@ -147,6 +138,11 @@ fn reader(
         matcher: matcher.clone(),
         zone: jail.zone.clone(),
     });
+    let warn = jails
+        .iter()
+        .map(|(jail, _)| &jail.settings)
+        .filter(|jail| jail.rules.usedns == UseDns::Warn)
+        .map(|jail| jail.name.clone());
     let (input, wanted_by) = match origin {
         Origin::Files => files(jails),
         Origin::Journal(matches) => {
@@ -169,7 +165,7 @@ fn reader(
     ReaderPlan {
         name,
         input,
-        judge: Judge::new(judged.collect(), wanted_by, plugin, host_names),
+        judge: Judge::new(judged.collect(), wanted_by, plugin, warn.collect()),
     }
 }
 
