@@ -235,6 +235,19 @@ fn dates_without_a_year_are_of_the_nearest_past() {
 }
 
 #[test]
+fn a_year_that_is_written_is_believed_however_far_from_now_it_is() {
+    let now = "2026-06-10T12:00:00Z";
+    for (line, at) in [
+        ("1999-12-31T23:59:59Z x", "1999-12-31T23:59:59Z"),
+        ("2031-01-01T00:00:00Z x", "2031-01-01T00:00:00Z"),
+        ("01/Jan/2000:00:00:00 +0100 x", "1999-12-31T23:00:00Z"),
+        ("1000000000 x", "2001-09-09T01:46:40Z"),
+    ] {
+        check_year(now, line, at);
+    }
+}
+
+#[test]
 fn the_29th_of_february_is_of_the_last_leap_year() {
     check_year(
         "2026-06-01T00:00:00Z",
