@@ -43,7 +43,7 @@ fn oracle() -> Option<Oracle> {
 type Example = fn(&mut Oracle);
 
 /// In the order of the page.
-const EXAMPLES: [(&str, Example); 21] = [
+const EXAMPLES: [(&str, Example); 22] = [
     ("What looks like an address and is none", no_address),
     ("An address with a single colon at its end", single_colon),
     ("Ids of several parts", several_parts),
@@ -56,6 +56,7 @@ const EXAMPLES: [(&str, Example); 21] = [
         behind_idle_lines,
     ),
     ("An hour that the clock shows twice", twice),
+    ("Times before 1970", long_ago),
     ("Digits of other scripts in dates", other_scripts),
     ("Dates without marks", without_marks),
     ("Groups around EPOCH", around_epoch),
@@ -266,6 +267,17 @@ fn twice(oracle: &mut Oracle) {
     let told = theirs(oracle, &bad(), &lines);
     let found = ours(&bad(), &lines);
     let (told, found) = (only(told.get(1)).1.unwrap(), only_ours(found.get(1)).1);
+    assert_eq!(found, Some(told - 3_600_000_000));
+}
+
+fn long_ago(oracle: &mut Oracle) {
+    let patterns = Patterns {
+        datepattern: Some("%Y-%m-%d %H:%M:%S".to_owned()),
+        ..bad()
+    };
+    let lines = ["1914-07-02 09:08:07 bad 192.0.2.1"];
+    let told = only(theirs(oracle, &patterns, &lines).first()).1.unwrap();
+    let found = only_ours(ours(&patterns, &lines).first()).1;
     assert_eq!(found, Some(told - 3_600_000_000));
 }
 

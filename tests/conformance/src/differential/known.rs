@@ -57,6 +57,10 @@ pub fn known() -> &'static [Known] {
             recognises: is_in_a_repeated_hour,
         },
         Known {
+            heading: "Times before 1970",
+            recognises: is_long_ago,
+        },
+        Known {
             heading: "An address with a single colon at its end",
             recognises: has_a_single_colon,
         },
@@ -130,6 +134,25 @@ fn is_in_a_repeated_hour(it: Divergence<'_>) -> bool {
         return false;
     };
     is_same(it, theirs, ours)
+}
+
+/// Before 1970 the C library knows no summer time of a zone that is written as a rule.
+fn is_long_ago(it: Divergence<'_>) -> bool {
+    const HOUR: i64 = 3_600_000_000;
+    let (Ok(theirs), Ok(ours)) = (&it.said.theirs, &it.said.ours) else {
+        return false;
+    };
+    let same = |(theirs, ours): (&Verdict, &Verdict)| {
+        let (Some(at), Some(own)) = (theirs.at, ours.at) else {
+            return false;
+        };
+        let moved = Verdict {
+            at: Some(at),
+            ..ours.clone()
+        };
+        moved == *theirs && at < 0 && (at == own || at - own == HOUR)
+    };
+    theirs.len() == ours.len() && theirs.iter().zip(ours).all(same)
 }
 
 /// Whether both found the same, an hour that the clock shows twice taken for one.
