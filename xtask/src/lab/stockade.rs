@@ -152,7 +152,13 @@ fn all_are_well(status: &Value) -> bool {
         && sources
             .iter()
             .all(|state| matches!(state.as_str(), "ok" | "waiting"));
-    all("jails", "ok") && reads && all("plugins", "running")
+    // A stock jail that is on where its log exists waits for that.
+    let jails = states("jails").unwrap_or_default();
+    let protects = jails.iter().any(|state| state == "ok")
+        && jails
+            .iter()
+            .all(|state| matches!(state.as_str(), "ok" | "waiting"));
+    protects && reads && all("plugins", "running")
 }
 
 #[cfg(test)]
@@ -165,7 +171,7 @@ mod tests {
     fn it_is_ready_when_it_reads_something_and_nothing_has_failed() {
         let status = |source: &str| {
             json!({
-                "jails": [{"state": "ok"}],
+                "jails": [{"state": "ok"}, {"state": "waiting"}],
                 "sources": [{"state": "waiting"}, {"state": source}],
                 "plugins": [{"state": "running"}],
             })

@@ -258,7 +258,10 @@ impl Table {
         if !self.figures.iter().any(|figure| figure.of_jails) {
             return Vec::new();
         }
-        let heads = super::JAILS.iter().map(|jails| format!("{jails} jails"));
+        let heads = super::JAILS.iter().map(|jails| match jails {
+            1 => "1 jail".to_owned(),
+            jails => format!("{jails} jails"),
+        });
         let mut lines = head(
             "sshd, 77 % hits, lines per CPU-second",
             heads.chain(["100 jails cost".to_owned()]),
