@@ -43,13 +43,14 @@ fn oracle() -> Option<Oracle> {
 type Example = fn(&mut Oracle);
 
 /// In the order of the page.
-const EXAMPLES: [(&str, Example); 22] = [
+const EXAMPLES: [(&str, Example); 23] = [
     ("What looks like an address and is none", no_address),
     ("An address with a single colon at its end", single_colon),
     ("Ids of several parts", several_parts),
     ("An id beside an address", beside_an_address),
     ("Ambiguous lines", ambiguous),
     ("What the prefregex found", found_by_the_prefregex),
+    ("Turkish letters without regard to case", turkish),
     ("Dates far from now", far_from_now),
     (
         "Lines without a date behind lines of no interest",
@@ -235,6 +236,18 @@ fn found_by_the_prefregex(oracle: &mut Oracle) {
     let user = told[0].as_ref().unwrap()[0].captures.get("user");
     assert_eq!(user.is_some(), oracle.is_since([1, 1, 1]));
     assert_eq!(ours(&patterns, &lines)[0][0].captures["user"], "joe");
+}
+
+fn turkish(oracle: &mut Oracle) {
+    let patterns = of("(?i)^ fail <ADDR>$");
+    for line in [
+        "Aug 14 11:59:59 fa\u{130}l 192.0.2.1",
+        "Aug 14 11:59:59 fa\u{131}l 192.0.2.1",
+    ] {
+        let told = theirs(oracle, &patterns, &[line]);
+        assert_eq!(only(told.first()).0, Some("192.0.2.1"));
+        assert!(ours(&patterns, &[line])[0].is_empty());
+    }
 }
 
 fn far_from_now(oracle: &mut Oracle) {

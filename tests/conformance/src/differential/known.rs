@@ -65,6 +65,15 @@ pub fn known() -> &'static [Known] {
             recognises: has_a_single_colon,
         },
         Known {
+            heading: "Turkish letters without regard to case",
+            recognises: |it| {
+                let has_one = |pair: &[u8]| pair == [0xc4, 0xb0] || pair == [0xc4, 0xb1];
+                it.lines
+                    .iter()
+                    .any(|line| line.text.windows(2).any(has_one))
+            },
+        },
+        Known {
             heading: "Dates without marks",
             recognises: has_a_compact_date,
         },
