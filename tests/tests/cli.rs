@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use stockade_tests::{ONE_JAIL, Place, Told, component, in_namespace, repository};
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["run"],
     &["check"],
     &["status"],
+    &["metrics"],
     &["banned"],
     &["ban"],
     &["unban"],
@@ -212,7 +213,7 @@ fn check_shows_every_error_with_its_place() {
     let reply = told.assert_code(78).json();
     assert_eq!(
         keys(&reply),
-        BTreeSet::from(["absent", "diagnostics", "jails", "ok"])
+        BTreeSet::from(["absent", "broken", "diagnostics", "jails", "ok"])
     );
     assert_eq!(reply["ok"], false);
     let diagnostics = reply["diagnostics"].as_array().unwrap();

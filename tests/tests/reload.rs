@@ -101,7 +101,8 @@ fn a_bad_new_configuration_keeps_the_old() {
         place
             .stockade(&["ban", "stays", "192.0.2.1"])
             .assert_code(0);
-        place.configure(&of(&[jail("stays", 0), jail("comes", 3)]));
+        let wrong = of(&[jail("stays", 3), jail("comes", 3)]);
+        place.configure(&wrong.replacen("[defaults]\n", "[defaults]\nmaxretry = 0\n", 1));
 
         let told = place.stockade(&["reload"]);
         assert!(

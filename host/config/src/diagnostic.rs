@@ -78,6 +78,17 @@ impl Diagnostic {
         Self::new(sources, Severity::Error, place, message.into(), hint)
     }
 
+    /// A warning about what is written at `origin`.
+    #[must_use]
+    pub fn warning_at(
+        sources: &Sources,
+        origin: Origin,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
+        Self::new(sources, Severity::Warning, origin, message.into(), hint)
+    }
+
     pub(crate) fn new(
         sources: &Sources,
         severity: Severity,
@@ -95,7 +106,9 @@ impl Diagnostic {
         }
     }
 
-    pub(crate) fn of_file(severity: Severity, path: &str, message: String) -> Self {
+    /// What is wrong with a file as a whole.
+    #[must_use]
+    pub fn of_file(severity: Severity, path: &str, message: String) -> Self {
         Self {
             severity,
             path: path.to_owned(),

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Severity;
-use crate::load::{ConfigFile, ConfigFiles, ReadProblem};
+use crate::load::{ConfigFile, ConfigFiles, ReadProblem, ReadWhat};
 use crate::tree::FILE_BYTES_MAX;
 
 /// Where the main file lies unless the user names another.
@@ -30,12 +30,16 @@ pub fn read_files(main: Option<&Path>) -> ConfigFiles {
     match read(path, &mut files.problems) {
         Ok(file) => files.main = Some(file),
         Err(error) if main.is_none() && error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => unreadable(path, &error, &mut files.problems),
+        Err(error) => unreadable(path, ReadWhat::Whole, &error, &mut files.problems),
     }
     let beside = path.parent().unwrap_or(Path::new("."));
-    files.dropins = read_folder(&beside.join("stockade.d"), &mut files.problems);
-    files.jails = read_folder(&beside.join("jails"), &mut files.problems);
-    files.filters = read_folder(&beside.join("filters"), &mut files.problems);
+    let mut folder = |name: &str, what| {
+        let folder = beside.join(name);
+        read_folder(&folder, what, &mut files.problems)
+    };
+    files.dropins = folder("stockade.d", ReadWhat::Whole);
+    files.jails = folder("jails", ReadWhat::Jail);
+    files.filters = folder("filters", ReadWhat::Filter);
     files.services = read_services();
     files
 }
@@ -59,12 +63,12 @@ pub fn read_filter_file(path: &Path) -> io::Result<ConfigFile> {
 
 /// Reads every `*.toml` of a folder, sorted by name; hidden files and editors' leftovers are not
 /// configuration. A folder that is not there holds nothing.
-fn read_folder(folder: &Path, problems: &mut Vec<ReadProblem>) -> Vec<ConfigFile> {
+fn read_folder(folder: &Path, what: ReadWhat, problems: &mut Vec<ReadProblem>) -> Vec<ConfigFile> {
     let mut paths = match list(folder) {
         Ok(paths) => paths,
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
-                unreadable(folder, &error, problems);
+                unreadable(folder, ReadWhat::Whole, &error, problems);
             }
             return Vec::new();
         }
@@ -75,14 +79,14 @@ fn read_folder(folder: &Path, problems: &mut Vec<ReadProblem>) -> Vec<ConfigFile
             "the folder has {} files, at most {FILES_MAX} are read",
             paths.len()
         );
-        problem(folder, message, Severity::Error, problems);
+        problem(folder, ReadWhat::Whole, message, Severity::Error, problems);
         return Vec::new();
     }
     let mut files = Vec::new();
     for path in paths {
         match read(&path, problems) {
             Ok(file) => files.push(file),
-            Err(error) => unreadable(&path, &error, problems),
+            Err(error) => unreadable(&path, what, &error, problems),
         }
     }
     files
@@ -137,25 +141,37 @@ fn warn_of_writers(path: &Path, metadata: &fs::Metadata, problems: &mut Vec<Read
     if metadata.permissions().mode() & OTHERS_WRITE != 0 {
         let message =
             "everybody may write this file, and so decide what the daemon does".to_owned();
-        problem(path, message, Severity::Warning, problems);
+        problem(path, ReadWhat::Whole, message, Severity::Warning, problems);
     }
 }
 
 #[cfg(not(unix))]
 fn warn_of_writers(_path: &Path, _metadata: &fs::Metadata, _problems: &mut Vec<ReadProblem>) {}
 
-pub(crate) fn unreadable(path: &Path, error: &io::Error, problems: &mut Vec<ReadProblem>) {
+pub(crate) fn unreadable(
+    path: &Path,
+    what: ReadWhat,
+    error: &io::Error,
+    problems: &mut Vec<ReadProblem>,
+) {
     let message = match error.kind() {
         io::ErrorKind::NotFound => "cannot be read: there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "cannot be read: permission denied".to_owned(),
         _ => format!("cannot be read: {error}"),
     };
-    problem(path, message, Severity::Error, problems);
+    problem(path, what, message, Severity::Error, problems);
 }
 
-fn problem(path: &Path, message: String, severity: Severity, problems: &mut Vec<ReadProblem>) {
+fn problem(
+    path: &Path,
+    what: ReadWhat,
+    message: String,
+    severity: Severity,
+    problems: &mut Vec<ReadProblem>,
+) {
     problems.push(ReadProblem {
         path: path.display().to_string(),
+        what,
         message,
         severity,
     });

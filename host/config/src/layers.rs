@@ -6,7 +6,7 @@ use stockade_core::JailName;
 
 use crate::diagnostic::quoted;
 use crate::load::{ConfigFiles, start_of, stem};
-use crate::reading::Reading;
+use crate::reading::{Part, Reading};
 use crate::reference::{self, Section};
 use crate::source::Origin;
 use crate::stock;
@@ -26,16 +26,19 @@ pub(crate) fn read_jail_files(files: &ConfigFiles, reading: &mut Reading) -> Jai
         }
     }
     for file in &files.jails {
-        let (index, table) = tree::parse(&file.path, &file.bytes, reading);
-        let place = start_of(index);
-        match JailName::try_new(stem(&file.path)) {
-            Ok(name) => {
-                let (at, below) = jails.entry(name).or_insert((place, Table::default()));
-                *at = place;
-                below.overlay(table);
+        let name = stem(&file.path);
+        reading.of(Part::Jail(name.to_owned()), |reading| {
+            let (index, table) = tree::parse(&file.path, &file.bytes, reading);
+            let place = start_of(index);
+            match JailName::try_new(name) {
+                Ok(name) => {
+                    let (at, below) = jails.entry(name).or_insert((place, Table::default()));
+                    *at = place;
+                    below.overlay(table);
+                }
+                Err(error) => reading.error_in_file(&file.path, error.to_string()),
             }
-            Err(error) => reading.error_in_file(&file.path, error.to_string()),
-        }
+        });
     }
     jails
 }
@@ -108,12 +111,18 @@ pub(crate) fn lay_over(jails: &mut JailTables, name: String, entry: Entry, readi
         Value::Table(table) => table,
         other => {
             let message = format!("[jails.{name}] must be a table, found {}", other.kind());
-            let names: Vec<_> = reference::keys_of(Section::Jail).collect();
-            let hint = names.contains(&name.as_str()).then(|| {
+            let is_key = reference::keys_of(Section::Jail).any(|key| key == name);
+            let hint = is_key.then(|| {
                 "a jail is written [jails.NAME]; what holds for all jails is written [defaults]"
                     .to_owned()
             });
-            reading.error(origin, message, hint);
+            // A key of a jail that stands here was meant for a jail that nobody knows.
+            let part = if is_key {
+                Part::Whole
+            } else {
+                Part::Jail(name)
+            };
+            reading.of(part, |reading| reading.error(origin, message, hint));
             return;
         }
     };
@@ -123,6 +132,8 @@ pub(crate) fn lay_over(jails: &mut JailTables, name: String, entry: Entry, readi
             *at = key;
             below.overlay(table);
         }
-        Err(error) => reading.error(key, error.to_string(), None),
+        Err(error) => reading.of(Part::Jail(name), |reading| {
+            reading.error(key, error.to_string(), None);
+        }),
     }
 }

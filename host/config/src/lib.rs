@@ -25,6 +25,7 @@ mod source;
 mod stock;
 mod suggest;
 mod tree;
+mod whole;
 mod words;
 
 #[cfg(test)]
@@ -32,14 +33,17 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Excerpt, Severity};
 pub use files::{DEFAULT_MAIN, read_files, read_filter_file, read_services};
-pub use load::{ConfigFile, ConfigFiles, Loaded, LoadedFilter, ReadProblem, load, load_filter};
+pub use load::{
+    ConfigFile, ConfigFiles, Loaded, LoadedFilter, ReadProblem, ReadWhat, load, load_filter,
+};
 pub use network::{HttpOrigin, IgnoreEntry, PortRange, Ports, Protocol, Scheme};
 pub use presence::Presence;
 pub use reference::settings_reference;
 pub use settings::{
-    AbsentJail, BlockType, DaemonSettings, DatePattern, Dialect, EXEC_TAGS, ExecSettings,
-    FieldCondition, FieldRule, FieldValue, FilterChoice, FilterSettings, FirewallBackend,
-    FirewallSettings, Grants, HttpGrant, JailRules, JailSettings, JsonSettings, LogBackend,
-    LogLevel, LogTarget, LogZone, PluginLimits, PluginSettings, Settings, UseDns,
+    AbsentJail, BlockType, BrokenJail, DaemonSettings, DatePattern, Dialect, EXEC_TAGS,
+    ExecSettings, FieldCondition, FieldRule, FieldValue, FilterChoice, FilterSettings,
+    FirewallBackend, FirewallSettings, Grants, HttpGrant, IGNORE_CACHE_TAGS, IGNORE_TAGS,
+    IgnoreCache, JailRules, JailSettings, JsonSettings, LogBackend, LogLevel, LogTarget, LogZone,
+    PluginLimits, PluginSettings, Settings, UseDns,
 };
 pub use source::{FileIndex, Located, Origin, Position, Sources};

@@ -1,6 +1,6 @@
 //! All files of a configuration -> its settings, or everything that is wrong with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stockade_core::{JailName, PluginName};
@@ -8,17 +8,17 @@ use stockade_core::{JailName, PluginName};
 use crate::diagnostic::{Diagnostic, Severity, quoted};
 use crate::layers::{JailTables, lay_over, read_jail_files, read_main};
 use crate::presence::Presence;
-use crate::reading::{Keys, Reading};
+use crate::reading::{Keys, Part, Reading};
 use crate::reference::Section;
 use crate::sections::{self, jail::Jail, jail::Known, rules::Rules};
 use crate::settings::{
-    AbsentJail, DaemonSettings, ExecSettings, FilterChoice, FilterSettings, JailSettings,
+    AbsentJail, BrokenJail, DaemonSettings, ExecSettings, FilterSettings, JailSettings,
     PluginSettings, Settings,
 };
 use crate::source::{FileIndex, Located, Origin, Sources};
 use crate::stock;
-use crate::suggest;
 use crate::tree::{self, Table};
+use crate::whole;
 use crate::words::{NAME_FORM, is_name};
 
 /// The most jails beside the built-in ones: each has sets of its own in the kernel and a part in
@@ -45,10 +45,23 @@ pub struct ConfigFile {
 pub struct ReadProblem {
     /// The file or folder.
     pub path: String,
+    /// What is not known because of it.
+    pub what: ReadWhat,
     /// What is wrong: lower case, no full stop.
     pub message: String,
     /// Whether the configuration can be used nevertheless.
     pub severity: Severity,
+}
+
+/// What is not known where something could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadWhat {
+    /// What holds for all.
+    Whole,
+    /// The jail that the file is named after.
+    Jail,
+    /// The filter that the file is named after.
+    Filter,
 }
 
 /// All files of a configuration, in memory.
@@ -74,7 +87,7 @@ pub struct ConfigFiles {
 /// What became of the files.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The settings; `None` where at least one diagnostic is an error.
+    /// The settings, without the jails that are broken; `None` where an error concerns all of it.
     pub settings: Option<Settings>,
     /// `[daemon]` as far as it could be read, with defaults for the rest: a client finds a running
     /// daemon by it although the rest has errors.
@@ -107,8 +120,15 @@ pub struct LoadedFilter {
 #[must_use]
 pub fn load(files: &ConfigFiles) -> Loaded {
     let mut reading = Reading::default();
-    let settings = read_all(files, &mut reading);
-    finish(settings, reading)
+    let (settings, filters) = read_all(files, &mut reading);
+    let usable = reading.fault(&Part::Whole).is_none();
+    Loaded {
+        daemon: settings.daemon.clone(),
+        filters,
+        settings: usable.then_some(settings),
+        diagnostics: reading.diagnostics.into_sorted(),
+        sources: reading.sources,
+    }
 }
 
 /// Reads and checks one filter file, for trying it out.
@@ -126,23 +146,22 @@ pub fn load_filter(file: &ConfigFile) -> LoadedFilter {
     }
 }
 
-fn finish(settings: Settings, reading: Reading) -> Loaded {
-    let failed = reading.diagnostics.failed();
-    Loaded {
-        daemon: settings.daemon.clone(),
-        filters: settings.filters.clone(),
-        settings: (!failed).then_some(settings),
-        diagnostics: reading.diagnostics.into_sorted(),
-        sources: reading.sources,
-    }
-}
-
-pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> Settings {
+/// The settings as far as they could be read, and all filters that could be, faulty ones included.
+/// Neither is to be used where the whole is faulty.
+pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> (Settings, FilterMap) {
     for problem in &files.problems {
-        // What could not be read may hold what seems to be missing.
-        reading.incomplete |= problem.severity == Severity::Error;
-        let found = Diagnostic::of_file(problem.severity, &problem.path, problem.message.clone());
-        reading.diagnostics.push(None, found);
+        let name = || stem(&problem.path).to_owned();
+        let part = match problem.what {
+            ReadWhat::Whole => Part::Whole,
+            ReadWhat::Jail => Part::Jail(name()),
+            ReadWhat::Filter => Part::Filter(name()),
+        };
+        reading.of(part, |reading| {
+            if problem.severity == Severity::Error {
+                reading.set_incomplete();
+            }
+            reading.in_file(problem.severity, &problem.path, problem.message.clone());
+        });
     }
     let mut jail_files = read_jail_files(files, reading);
     let root = read_main(files, &jail_files, reading);
@@ -182,28 +201,32 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> Settings {
         sections::jail::acts(action, &known, reading);
     }
     let jails = read_jails(jail_files, &known, reading);
-    let filters = filters
-        .into_iter()
-        .filter_map(|(name, filter)| Some((name, filter?)))
+    let sound = filters
+        .iter()
+        .filter(|(name, _)| reading.fault(&Part::Filter((*name).clone())).is_none())
+        .map(|(name, filter)| (name.clone(), Arc::clone(filter)))
         .collect();
-    let settings = Settings {
+    let mut settings = Settings {
         daemon,
         firewall,
         plugins,
         exec,
-        filters,
+        filters: sound,
+        defaults: defaults.rules,
         jails: jails.enabled,
+        broken: jails.broken,
         disabled: jails.disabled,
         absent: jails.absent,
     };
-    check_whole(&settings, files, reading);
-    settings
+    whole::check(&mut settings, files, reading);
+    (settings, filters)
 }
 
 /// The jails, by whether they are on.
 #[derive(Default)]
 struct Jails {
     enabled: Vec<JailSettings>,
+    broken: Vec<BrokenJail>,
     disabled: Vec<JailName>,
     absent: Vec<AbsentJail>,
 }
@@ -221,48 +244,75 @@ fn read_jails(tables: JailTables, known: &Known<'_>, reading: &mut Reading) -> J
     }
     let mut jails = Jails::default();
     for (name, (place, table)) in tables {
-        match sections::jail::jail(&name, table, place, known, reading) {
-            Some(Jail::Enabled(jail)) => jails.enabled.push(*jail),
-            Some(Jail::Disabled) => jails.disabled.push(name),
-            Some(Jail::Absent(why)) => jails.absent.push(AbsentJail {
+        let part = Part::Jail(name.to_string());
+        let read = reading.of(part.clone(), |reading| {
+            sections::jail::jail(&name, table, place, known, reading)
+        });
+        match (read, reading.fault(&part)) {
+            // Its mistakes are told, but where it is surely off there is nothing to miss.
+            (Some(Jail::Disabled), _) if !reading.is_incomplete(&part) => jails.disabled.push(name),
+            // Told below.
+            (_, Some(_)) | (None, None) => {}
+            (Some(Jail::Enabled(jail)), None) => jails.enabled.push(*jail),
+            (Some(Jail::Disabled), None) => jails.disabled.push(name),
+            (Some(Jail::Absent(why)), None) => jails.absent.push(AbsentJail {
                 name,
                 why,
                 built_in: stock::holds(place, &reading.sources),
             }),
-            None => {}
+        }
+    }
+    let faulty = reading.faulty().filter_map(|(part, why)| match part {
+        Part::Jail(name) => Some((name, why)),
+        Part::Whole | Part::Filter(_) | Part::Plugin(_) => None,
+    });
+    for (name, why) in faulty {
+        if !jails.disabled.iter().any(|off| off.as_str() == name) {
+            jails.broken.push(BrokenJail {
+                name: name.clone(),
+                why: why.clone(),
+            });
         }
     }
     jails
 }
 
-/// Reads every filter; one that could not be read is known by name.
-fn read_filters(
-    files: &ConfigFiles,
-    reading: &mut Reading,
-) -> BTreeMap<String, Option<Arc<FilterSettings>>> {
-    let mut filters = BTreeMap::new();
-    for file in &files.filters {
-        let name = stem(&file.path);
-        let (index, table) = tree::parse(&file.path, &file.bytes, reading);
-        if !is_name(name) {
+/// Filters by name.
+pub(crate) type FilterMap = BTreeMap<String, Arc<FilterSettings>>;
+
+/// Reads every filter as far as it can be.
+fn read_filters(files: &ConfigFiles, reading: &mut Reading) -> FilterMap {
+    let mut filters = FilterMap::new();
+    let mut read = |path: &str, bytes: &[u8], reading: &mut Reading| {
+        let name = stem(path).to_owned();
+        let (index, table) = tree::parse(path, bytes, reading);
+        if is_name(&name) {
+            let filter = sections::filter::filter(&name, table, start_of(index), reading);
+            filters.extend(filter.map(|filter| (name, Arc::new(filter))));
+        } else {
             let message = format!(
                 "{} is not a filter's name; a name is {NAME_FORM}",
-                quoted(name)
+                quoted(&name)
             );
-            reading.error_in_file(&file.path, message);
-            continue;
+            reading.error_in_file(path, message);
         }
-        let filter = sections::filter::filter(name, table, start_of(index), reading);
-        filters.insert(name.to_owned(), filter.map(Arc::new));
+    };
+    let mut given = BTreeSet::new();
+    for file in &files.filters {
+        let name = stem(&file.path).to_owned();
+        given.insert(name.clone());
+        reading.of(Part::Filter(name), |reading| {
+            read(&file.path, &file.bytes, reading);
+        });
     }
     for (name, text) in stock::FILTERS {
-        if filters.contains_key(*name) {
+        // One that could not be read is not replaced by that of the same name.
+        let part = Part::Filter((*name).to_owned());
+        if given.contains(*name) || reading.is_incomplete(&part) {
             continue;
         }
         let path = format!("{}filters/{name}.toml", stock::PATH_PREFIX);
-        let (index, table) = tree::parse(&path, text.as_bytes(), reading);
-        let filter = sections::filter::filter(name, table, start_of(index), reading);
-        filters.insert((*name).to_owned(), filter.map(Arc::new));
+        reading.of(part, |reading| read(&path, text.as_bytes(), reading));
     }
     filters
 }
@@ -281,14 +331,16 @@ fn read_plugins(
         reading.error(entry.key, message, None);
     }
     for (name, entry) in table.0 {
-        let Ok(name) = PluginName::try_new(&name) else {
-            let message = format!("{} is not a plugin's name", quoted(&name));
-            reading.error(entry.key, message, Some(format!("a name is {NAME_FORM}")));
-            continue;
-        };
-        if let Some(plugin) = sections::plugin::plugin(&name, &entry, plugin_dir, reading) {
-            plugins.insert(name, plugin);
-        }
+        reading.of(Part::Plugin(name.clone()), |reading| {
+            let Ok(name) = PluginName::try_new(&name) else {
+                let message = format!("{} is not a plugin's name", quoted(&name));
+                reading.error(entry.key, message, Some(format!("a name is {NAME_FORM}")));
+                return;
+            };
+            if let Some(plugin) = sections::plugin::plugin(&name, &entry, plugin_dir, reading) {
+                plugins.insert(name, plugin);
+            }
+        });
     }
     plugins
 }
@@ -306,92 +358,23 @@ fn read_exec(
         reading.error(entry.key, message, None);
     }
     for (name, entry) in table.0 {
-        let Ok(name) = PluginName::try_new(&name) else {
-            let message = format!("{} is not an action's name", quoted(&name));
-            reading.error(entry.key, message, Some(format!("a name is {NAME_FORM}")));
-            continue;
-        };
-        if plugins.contains_key(&name) {
-            let message =
-                format!("'{name}' is defined twice, as [plugins.{name}] and [exec.{name}]");
-            reading.error(entry.key, message, None);
-        }
-        if let Some(program) = sections::exec::exec(&name, &entry, reading) {
-            programs.insert(name, program);
-        }
+        reading.of(Part::Plugin(name.clone()), |reading| {
+            let Ok(name) = PluginName::try_new(&name) else {
+                let message = format!("{} is not an action's name", quoted(&name));
+                reading.error(entry.key, message, Some(format!("a name is {NAME_FORM}")));
+                return;
+            };
+            if plugins.contains_key(&name) {
+                let message =
+                    format!("'{name}' is defined twice, as [plugins.{name}] and [exec.{name}]");
+                reading.error(entry.key, message, None);
+            }
+            if let Some(program) = sections::exec::exec(&name, &entry, reading) {
+                programs.insert(name, program);
+            }
+        });
     }
     programs
-}
-
-/// What only shows when everything is known.
-fn check_whole(settings: &Settings, files: &ConfigFiles, reading: &mut Reading) {
-    // Each list below would be wrong while jails are missing from it.
-    if reading.incomplete || reading.diagnostics.failed() {
-        return;
-    }
-    for (name, plugin) in &settings.plugins {
-        let acts = settings
-            .jails
-            .iter()
-            .find(|jail| jail.rules.actions.contains(name));
-        let filters = settings
-            .jails
-            .iter()
-            .find(|jail| matches!(&jail.filter, FilterChoice::Plugin(plugin) if plugin == name));
-        match (acts, filters) {
-            (Some(acts), Some(filters)) => {
-                let message = format!(
-                    "plugin '{name}' is the filter of jail '{}' and an action of jail '{}'",
-                    filters.name, acts.name
-                );
-                let hint = "a component is one of the two; define a plugin for each".to_owned();
-                reading.error(plugin.origin, message, Some(hint));
-            }
-            (None, None) => {
-                let message = format!("plugin '{name}' is used by no jail that is enabled");
-                reading.warn(plugin.origin, message, None);
-            }
-            _ => {}
-        }
-    }
-    for (name, program) in &settings.exec {
-        let mut jails = settings.jails.iter();
-        if !jails.any(|jail| jail.rules.actions.contains(name)) {
-            let message = format!("[exec.{name}] is an action of no jail that is enabled");
-            reading.warn(program.origin, message, None);
-        }
-    }
-    if settings.jails.is_empty() {
-        let message = "no jail is enabled: nothing is protected".to_owned();
-        let path = files
-            .main
-            .as_ref()
-            .map_or("stockade.toml", |main| &main.path);
-        let found = Diagnostic::of_file(Severity::Warning, path, message);
-        reading.diagnostics.push(None, found);
-    }
-    warn_of_near_names(settings, reading);
-}
-
-/// Warns of a disabled jail and an enabled one whose names differ in case only: the override was
-/// probably meant for the other.
-fn warn_of_near_names(settings: &Settings, reading: &mut Reading) {
-    for (index, jail) in settings.jails.iter().enumerate() {
-        let others = settings
-            .jails
-            .iter()
-            .take(index)
-            .map(|other| other.name.as_str());
-        let same = others
-            .chain(settings.disabled.iter().map(JailName::as_str))
-            .chain(settings.absent.iter().map(|absent| absent.name.as_str()))
-            .find(|other| other.eq_ignore_ascii_case(jail.name.as_str()));
-        if let Some(other) = same {
-            let message = format!("jails '{other}' and '{}' differ in case only", jail.name);
-            let hint = suggest::hint(jail.name.as_str(), [other]);
-            reading.warn(jail.origin, message, hint);
-        }
-    }
 }
 
 /// The name of a file without folder and `.toml`.

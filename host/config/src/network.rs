@@ -41,6 +41,8 @@ pub enum IgnoreEntry {
     Name(String),
     /// A failure-ID that is a text, written `id:TEXT`.
     Text(String),
+    /// More of them, an entry in each line of this file; absolute.
+    File(String),
 }
 
 impl IgnoreEntry {
@@ -59,6 +61,7 @@ impl fmt::Display for IgnoreEntry {
             }
             Self::Net(net) => write!(f, "{net}"),
             Self::Name(name) => f.write_str(name),
+            Self::File(path) => write!(f, "file:{path}"),
             Self::Text(text) => write!(f, "id:{text}"),
         }
     }
@@ -192,6 +195,12 @@ pub(crate) fn parse_ignore(text: &str) -> Option<(IgnoreEntry, Option<String>)> 
     if let Some(id) = text.strip_prefix("id:") {
         let entry = IgnoreEntry::Text(id.to_owned());
         return (!id.is_empty()).then_some((entry, None));
+    }
+    if let Some(path) = text.strip_prefix("file:") {
+        // `file:///path` is fail2ban's other way to write it.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let entry = IgnoreEntry::File(path.to_owned());
+        return path.starts_with('/').then_some((entry, None));
     }
     if let Some(net) = parse_net(text) {
         let cleared = canonical_net(net);

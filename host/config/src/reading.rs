@@ -1,11 +1,11 @@
 //! Typed reading of a tree of values: every mistake is reported, and reading goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use stockade_core::{BanTime, TimeWords, parse_bantime, parse_duration};
+use stockade_core::{BanTime, PluginName, TimeWords, parse_bantime, parse_duration};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, quoted};
 use crate::reference::{self, Section};
@@ -13,13 +13,34 @@ use crate::source::{Located, Origin, Sources};
 use crate::suggest;
 use crate::tree::{Entry, Node, Table, Value};
 
+/// The most parts whose faults are told apart. Beyond that it is not a few jails that are wrong.
+const FAULTY_MAX: usize = 4_000;
+
+/// What cannot be used because of an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// The whole configuration: what concerns all, or what nobody knows the meaning of.
+    #[default]
+    Whole,
+    /// The jail of this name, which need not be one that a jail may have.
+    Jail(String),
+    /// The filter of this name, and the jails that use it.
+    Filter(String),
+    /// `[plugins.NAME]` or `[exec.NAME]`, which share their names, and the jails that use it.
+    Plugin(String),
+}
+
 /// What is known while the files are read.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Diagnostics,
-    /// A part could not be read, so that what seems to be missing may stand there.
-    pub(crate) incomplete: bool,
+    /// What is being read.
+    part: Part,
+    /// The first error of each part that has one.
+    faulty: BTreeMap<Part, Diagnostic>,
+    /// Parts that could not be read to the end, so that what seems to be missing may stand there.
+    incomplete: BTreeSet<Part>,
     /// Every key that was asked for; a test compares it with the reference.
     pub(crate) asked: BTreeSet<(Section, &'static str)>,
 }
@@ -33,24 +54,91 @@ impl Reading {
         self.report(Severity::Warning, at, message.into(), hint);
     }
 
-    pub(crate) fn error_in_file(&mut self, path: &str, message: String) {
-        let diagnostic = Diagnostic::of_file(Severity::Error, path, message);
+    pub(crate) fn in_file(&mut self, severity: Severity, path: &str, message: String) {
+        let diagnostic = Diagnostic::of_file(severity, path, message);
+        self.blame(&diagnostic);
         self.diagnostics.push(None, diagnostic);
     }
 
-    /// Reports that something is not there, unless it may stand in a part that could not be read.
+    pub(crate) fn error_in_file(&mut self, path: &str, message: String) {
+        self.in_file(Severity::Error, path, message);
+    }
+
+    /// Reports that something is not there, unless it may stand where the part that is being read
+    /// could not be.
     pub(crate) fn missing(&mut self, at: Origin, message: impl Into<String>, hint: Option<String>) {
-        if !self.incomplete {
+        let may_stand = |part: &Part| *part == Part::Whole || *part == self.part;
+        if !self.incomplete.iter().any(may_stand) {
             self.error(at, message, hint);
         }
     }
 
+    /// Reads something of `part`, which cannot be used if an error is found meanwhile.
+    pub(crate) fn of<T>(&mut self, part: Part, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.part, part);
+        let result = read(self);
+        self.part = outer;
+        result
+    }
+
+    /// Notes that the part that is being read could not be read to the end.
+    pub(crate) fn set_incomplete(&mut self) {
+        self.incomplete.insert(self.part.clone());
+    }
+
+    /// Whether a part could not be read to the end.
+    pub(crate) fn is_incomplete(&self, part: &Part) -> bool {
+        self.incomplete.contains(part)
+    }
+
+    /// Why a part cannot be used; `None` where it can.
+    pub(crate) fn fault(&self, part: &Part) -> Option<&Diagnostic> {
+        self.faulty.get(part)
+    }
+
+    /// The parts that cannot be used, and why.
+    pub(crate) fn faulty(&self) -> impl Iterator<Item = (&Part, &Diagnostic)> {
+        self.faulty.iter()
+    }
+
+    /// Whether a plugin or program of this name has been reported.
+    pub(crate) fn is_faulty_plugin(&self, name: &PluginName) -> bool {
+        self.faulty.contains_key(&Part::Plugin(name.to_string()))
+    }
+
+    /// Makes the part that is being read as faulty as one that it needs; false where that is sound.
+    pub(crate) fn inherit(&mut self, needed: &Part) -> bool {
+        let why = self.faulty.get(needed).cloned();
+        if let Some(why) = &why {
+            self.blame(why);
+        }
+        why.is_some()
+    }
+
+    fn blame(&mut self, diagnostic: &Diagnostic) {
+        if diagnostic.is_error() && !self.faulty.contains_key(&self.part) {
+            let part = if self.faulty.len() < FAULTY_MAX {
+                self.part.clone()
+            } else {
+                Part::Whole
+            };
+            self.faulty
+                .entry(part)
+                .or_insert_with(|| diagnostic.clone());
+        }
+    }
+
     fn report(&mut self, severity: Severity, at: Origin, message: String, hint: Option<String>) {
-        if !self.diagnostics.has_room(severity) {
+        let is_first = severity == Severity::Error && !self.faulty.contains_key(&self.part);
+        let has_room = self.diagnostics.has_room(severity);
+        if !has_room && !is_first {
             return;
         }
         let diagnostic = Diagnostic::new(&self.sources, severity, at, message, hint);
-        self.diagnostics.push(Some(at), diagnostic);
+        self.blame(&diagnostic);
+        if has_room {
+            self.diagnostics.push(Some(at), diagnostic);
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Section {
     Defaults,
     /// `bantime_increment = { … }` of `[defaults]` or of a jail.
     Increment,
+    /// `ignorecache = { … }` of `[defaults]` or of a jail.
+    IgnoreCache,
     Jail,
     /// `filter = { … }` of a jail.
     JailFilter,
@@ -35,6 +37,7 @@ impl Section {
             Self::Firewall => "[firewall]",
             Self::Defaults => "[defaults]",
             Self::Increment => "'bantime_increment'",
+            Self::IgnoreCache => "'ignorecache'",
             Self::Jail => "a jail",
             Self::JailFilter => "'filter' of a jail",
             Self::Plugin => "[plugins.NAME]",
@@ -56,6 +59,7 @@ impl Section {
             Self::Increment => {
                 "`bantime_increment = { … }`: a jail's own table changes what it names"
             }
+            Self::IgnoreCache => "`ignorecache = { … }`",
             Self::Jail => {
                 "`[jails.NAME]`, or the top of `jails/NAME.toml`: these, and every key of `[defaults]`"
             }
@@ -98,8 +102,8 @@ const fn key(
 }
 
 use Section::{
-    Daemon, Defaults, Exec, Filter, Firewall, Grant, HttpGrant, Increment, Jail, JailFilter,
-    Limits, Plugin, Root,
+    Daemon, Defaults, Exec, Filter, Firewall, Grant, HttpGrant, IgnoreCache, Increment, Jail,
+    JailFilter, Limits, Plugin, Root,
 };
 
 /// Every key, in the order in which a reader wants to meet them.
@@ -127,8 +131,10 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "bantime", "time, or -1 for ever", "\"10m\"", "How long a ban lasts."),
     key(Defaults, "bantime_increment", "true, false or table", "false", "Whether who was banned before is banned longer each time, and after fewer failures: one counts as 2 after the first ban, then as 3, 5, 9 and so on. `true` doubles the time; a table says more. An unban by an operator makes the next ban a first one again."),
     key(Defaults, "maxmatches", "0 to 1000", "", "How many matched lines are kept to explain a ban; `maxretry` where it is not set."),
-    key(Defaults, "ignoreip", "list", "[\"127.0.0.0/8\", \"::1\"]", "Who is never banned: addresses, networks, host names, and `id:TEXT` for ids that are no address. A jail's own list replaces this one."),
+    key(Defaults, "ignoreip", "list", "[\"127.0.0.0/8\", \"::1\"]", "Who is never banned: addresses, networks, host names, `id:TEXT` for ids that are no address, and `file:/PATH` for a file with an entry in each line, `#` before a comment, read again within a second when it changes. A jail's own list replaces this one."),
     key(Defaults, "ignoreself", "true or false", "true", "Whether the addresses of this host are never banned."),
+    key(Defaults, "ignorecommand", "list", "[]", "A program that is asked before a failure is counted, by absolute path and with arguments: it ends with 0 for whom is not to be counted and with 1 for everybody else. Tags in it: `<ip>`, `<family>`, `<jail>`, `<time>`; all that is known comes as one JSON object on standard input. It is asked after `ignoreip` and `ignoreself`, and not for who is banned. Where it ends otherwise, or not within a minute, the failure counts, and the log says so. It delays no other jail."),
+    key(Defaults, "ignorecache", "false or table", "false", "Whether its answers are remembered."),
     key(Defaults, "ipv6_prefix", "32 to 128", "64", "IPv6 addresses that share this many leading bits are counted and banned together."),
     key(Defaults, "usedns", "\"no\", \"warn\", \"yes\" or \"raw\"", "\"no\"", "What host names in log lines count for, in filters in fail2ban's dialect; others find addresses only. `no`: for nothing, since who owns a name decides where it leads, and could have others banned. `yes`: for the addresses that they have; `warn`: the same, and each is logged. `raw`: for themselves, which no firewall can ban."),
     key(Defaults, "logencoding", "name of an encoding, or \"auto\"", "\"auto\"", "How the bytes of a line become text for filters in fail2ban's dialect; others match the bytes. `auto`: UTF-8, with U+FFFD for what is none."),
@@ -145,6 +151,10 @@ pub(crate) const KEYS: &[Key] = &[
     key(Increment, "maxtime", "time", "", "What a grown time is cut to, also below `bantime`."),
     key(Increment, "rndtime", "time", "\"0s\"", "Up to how much is added to a further ban by chance, so that nobody can foresee its end. It comes last, so that a ban can be longer than `maxtime`; fail2ban does the same."),
     key(Increment, "overalljails", "true or false", "false", "Whether the bans of all jails count for the time, not those of this jail only. A ban's number is then one more than the numbers of the last bans in all jails together, as fail2ban counts: times grow faster than there are bans."),
+
+    key(IgnoreCache, "key", "text", "\"<ip>\"", "What an answer holds for: `<ip>`, `<family>`, `<jail>`, `<F-USER>` and other text. Equal keys have the same answer."),
+    key(IgnoreCache, "max_count", "1 to 100000", "100", "How many answers are remembered."),
+    key(IgnoreCache, "max_time", "time", "\"5m\"", "For how long, up to a day."),
 
     key(Jail, "enabled", "true, false or \"auto\"", "true", "Whether the jail is in force. `auto`: where a file of `logpath` exists or a unit that `journalmatch` names with `_SYSTEMD_UNIT=` is installed, looked up at start and at each reload."),
     key(Jail, "filter", "name of a filter file, or { plugin = NAME }", "", "What recognises failures. Required."),

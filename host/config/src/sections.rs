@@ -3,6 +3,7 @@
 pub(crate) mod daemon;
 pub(crate) mod exec;
 pub(crate) mod filter;
+pub(crate) mod ignorecommand;
 pub(crate) mod increment;
 pub(crate) mod jail;
 pub(crate) mod plugin;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use stockade_core::{BanTime, BanTimeIncrement, JailName, PluginName};
 
+use crate::diagnostic::Diagnostic;
 use crate::network::{HttpOrigin, IgnoreEntry, Ports, Protocol};
 use crate::source::{Located, Origin};
 
@@ -23,10 +24,14 @@ pub struct Settings {
     pub plugins: BTreeMap<PluginName, PluginSettings>,
     /// `[exec.NAME]`, used or not. No name is one of `plugins` as well.
     pub exec: BTreeMap<PluginName, Located<ExecSettings>>,
-    /// Every filter file, used or not, by name.
+    /// Every filter file that is right, used or not, by name.
     pub filters: BTreeMap<String, Arc<FilterSettings>>,
+    /// `[defaults]`, completed: the rules of a jail that says nothing itself.
+    pub defaults: JailRules,
     /// The jails that are enabled, by name. All that they refer to exists.
     pub jails: Vec<JailSettings>,
+    /// The jails that cannot be used because of an error in them, or in what they refer to.
+    pub broken: Vec<BrokenJail>,
     /// The jails that are not enabled.
     pub disabled: Vec<JailName>,
     /// The jails with `enabled = "auto"` that this host has no use for.
@@ -42,6 +47,15 @@ pub struct AbsentJail {
     pub why: String,
     /// No file of the host's own says anything of it.
     pub built_in: bool,
+}
+
+/// A jail that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenJail {
+    /// As it is written; it need not be a name that a jail may have.
+    pub name: String,
+    /// The first error that keeps it from being used.
+    pub why: Diagnostic,
 }
 
 /// `[daemon]`: the process itself.
@@ -185,6 +199,24 @@ pub struct PluginLimits {
 pub const EXEC_TAGS: [&str; 8] = [
     "ip", "family", "jail", "time", "bantime", "bancount", "failures", "restored",
 ];
+
+/// The same for `ignorecommand`.
+pub const IGNORE_TAGS: [&str; 4] = ["ip", "family", "jail", "time"];
+
+/// What the key of `ignorecache` may hold. It is handed to nobody, so that text of a line may be in it:
+/// the user name.
+pub const IGNORE_CACHE_TAGS: [&str; 4] = ["ip", "family", "jail", "F-USER"];
+
+/// How long answers of `ignorecommand` are remembered (`ignorecache`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IgnoreCache {
+    /// What an answer holds for, with [`IGNORE_CACHE_TAGS`]: equal keys have the same answer.
+    pub key: String,
+    /// How many answers are remembered, at least one.
+    pub max_count: u32,
+    /// For how long.
+    pub max_time: Duration,
+}
 
 /// `[exec.NAME]`: a program that is run for each ban, without a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -376,6 +408,11 @@ pub struct JailRules {
     pub ignoreip: Vec<IgnoreEntry>,
     /// Whether the addresses of this host are never banned.
     pub ignoreself: bool,
+    /// A program, by absolute path, and its arguments with [`IGNORE_TAGS`], that says whose failures are
+    /// not counted: it ends with 0 for those, else with 1. Empty where there is none.
+    pub ignorecommand: Vec<String>,
+    /// How long its answers are remembered; `None` where they are not.
+    pub ignorecache: Option<IgnoreCache>,
     /// IPv6 addresses that share this many leading bits are counted and banned together.
     pub ipv6_prefix: u8,
     /// Whether host names in log lines are looked up.

@@ -69,6 +69,12 @@ impl Sources {
         self.file(file).map_or("", |file| file.path.as_str())
     }
 
+    /// Whether the file is one of those that come with stockade.
+    #[must_use]
+    pub fn is_built_in(&self, file: FileIndex) -> bool {
+        self.path(file).starts_with(crate::stock::PATH_PREFIX)
+    }
+
     /// The whole text of a file; empty for an index of other sources.
     #[must_use]
     pub fn text(&self, file: FileIndex) -> &str {

@@ -30,7 +30,7 @@ fn files(main: &[u8]) -> ConfigFiles {
 #[test]
 fn the_reader_asks_for_the_keys_of_the_reference_and_no_others() {
     let mut reading = Reading::default();
-    read_all(&files(FULL.as_bytes()), &mut reading);
+    let _read = read_all(&files(FULL.as_bytes()), &mut reading);
     assert!(!reading.diagnostics.failed());
     let listed: std::collections::BTreeSet<_> = KEYS
         .iter()
@@ -100,7 +100,19 @@ fn every_value_arrives_as_its_type() {
     assert_eq!(pipe.rules.backend, LogBackend::Stdin);
     assert_eq!(sshd.rules.bantime, BanTime::Forever);
     assert_eq!(sshd.rules.findtime, Duration::from_secs(5_400));
-    assert_eq!(sshd.rules.ignoreip.len(), 5);
+    assert_eq!(sshd.rules.ignoreip.len(), 6);
+    assert_eq!(
+        sshd.rules.ignorecommand,
+        ["/usr/local/bin/is-friend", "<ip>"]
+    );
+    let cache = sshd.rules.ignorecache.as_ref().unwrap();
+    assert_eq!(
+        (cache.key.as_str(), cache.max_count),
+        ("<F-USER>@<ip>", 1000)
+    );
+    assert_eq!(cache.max_time, Duration::from_secs(3600));
+    assert_eq!(pipe.rules.ignorecommand, Vec::<String>::new());
+    assert_eq!(pipe.rules.ignorecache, None);
     let shown = format!("{:?}", sshd.port);
     assert_eq!(shown.matches("PortRange").count(), 3, "{shown}");
     assert_eq!(sshd.protocol, [Protocol::Tcp]);
@@ -292,7 +304,41 @@ fn more_jails_and_plugins_than_a_host_can_bear_are_refused() {
     );
 }
 
-/// Loads bytes as every kind of file; settings and errors must exclude each other.
+#[test]
+fn a_pattern_of_a_megabyte_breaks_the_jails_of_its_filter_only() {
+    let jail = |name: &str| format!("filter = '{name}'\nlogpath = '/x.log'\n").into_bytes();
+    let pattern = "x".repeat((1 << 20) - 100);
+    let text = format!("failregex = ['^a <HOST>$', '{pattern}']\n");
+    let loaded = load(&ConfigFiles {
+        jails: vec![
+            file("jails/a.toml", &jail("long")),
+            file("jails/b.toml", &jail("sshd")),
+        ],
+        filters: vec![file("filters/long.toml", text.as_bytes())],
+        ..ConfigFiles::default()
+    });
+    let settings = loaded.settings.unwrap();
+    let broken = &settings.broken[0];
+    assert_eq!(
+        broken.why.to_string(),
+        format!(
+            "filters/long.toml:1:28: a pattern has at most 16384 bytes, this one has {}",
+            pattern.len()
+        )
+    );
+    assert_eq!((broken.name.as_str(), settings.broken.len()), ("a", 1));
+    assert!(settings.jails.iter().any(|jail| jail.name.as_str() == "b"));
+    // A whole megabyte is more than a file may have.
+    let text = format!("failregex = ['{}']\n", "x".repeat(1 << 20));
+    let loaded = load_filter(&file("filters/long.toml", text.as_bytes()));
+    assert_eq!(
+        loaded.diagnostics[0].message,
+        "the file is larger than 1024 KiB"
+    );
+}
+
+/// Loads bytes as every kind of file. Nothing is refused or left out without an error, and what is
+/// broken is not used.
 fn load_as_everything(bytes: &[u8]) -> Result<(), TestCaseError> {
     let all = ConfigFiles {
         main: Some(file("stockade.toml", bytes)),
@@ -308,7 +354,19 @@ fn load_as_everything(bytes: &[u8]) -> Result<(), TestCaseError> {
             .iter()
             .filter(|found| found.is_error())
             .count();
-        prop_assert_eq!(loaded.settings.is_none(), errors > 0);
+        let Some(settings) = &loaded.settings else {
+            prop_assert!(errors > 0);
+            continue;
+        };
+        prop_assert!(errors > 0 || settings.broken.is_empty());
+        for jail in &settings.jails {
+            prop_assert!(
+                settings
+                    .broken
+                    .iter()
+                    .all(|broken| broken.name != jail.name.as_str())
+            );
+        }
         for found in &loaded.diagnostics {
             prop_assert!(!found.render().is_empty());
         }
@@ -366,6 +424,7 @@ proptest! {
             Section::Defaults => format!("[defaults]\n{} = {value}", key.name),
             Section::Jail => format!("[jails.x]\n{} = {value}", key.name),
             Section::Increment => format!("[defaults.bantime_increment]\n{} = {value}", key.name),
+            Section::IgnoreCache => format!("[defaults.ignorecache]\n{} = {value}", key.name),
             Section::JailFilter => format!("[jails.x]\nfilter = {{ {} = {value} }}", key.name),
             Section::Plugin => format!("[plugins.x]\n{} = {value}", key.name),
             Section::Grant => format!("[plugins.x.grant]\n{} = {value}", key.name),

@@ -102,7 +102,7 @@ pub(crate) fn parse(path: &str, bytes: &[u8], reading: &mut Reading) -> (FileInd
     if bytes.len() > FILE_BYTES_MAX {
         let file = reading.sources.add(path.to_owned(), String::new());
         let message = format!("the file is larger than {} KiB", FILE_BYTES_MAX >> 10);
-        reading.incomplete = true;
+        reading.set_incomplete();
         reading.error_in_file(path, message);
         return (file, Table::default());
     }
@@ -115,7 +115,7 @@ pub(crate) fn parse(path: &str, bytes: &[u8], reading: &mut Reading) -> (FileInd
             let file = reading.sources.add(path.to_owned(), text);
             let start = error.valid_up_to();
             let end = start + '\u{fffd}'.len_utf8();
-            reading.incomplete = true;
+            reading.set_incomplete();
             let origin = Origin { file, start, end };
             let hint = "save the file as UTF-8";
             reading.error(origin, "this is not UTF-8", Some(hint.to_owned()));
@@ -127,7 +127,7 @@ pub(crate) fn parse(path: &str, bytes: &[u8], reading: &mut Reading) -> (FileInd
     let mut bad = Vec::new();
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
-        reading.incomplete = true;
+        reading.set_incomplete();
         let origin = Origin {
             file,
             start: span.start,

@@ -72,7 +72,7 @@ fn both(dir: &Path, filters: &[(&str, Vec<(&str, &str)>)]) -> Option<(Tree, Valu
 fn check_jails(tree: &Tree, theirs: &Value) -> usize {
     let jails = tree.jails(Selection::All);
     let said: Vec<String> = jails.diagnostics.iter().map(|it| it.render()).collect();
-    assert_eq!(jails.broken, Vec::<String>::new(), "{said:#?}");
+    assert_eq!(jails.broken, [], "{said:#?}");
     let theirs = theirs["jails"].as_object().unwrap();
     let names: Vec<&str> = jails.jails.iter().map(|jail| jail.name.as_str()).collect();
     assert_eq!(names.len(), theirs.len(), "{names:?}");

@@ -2,8 +2,9 @@
 //!
 //! `tests/config/{valid,invalid}` at the root of the repository holds files `NAME.toml`, each a
 //! main file, and folders `NAME/`, each with `stockade.toml` and what lies beside it. `NAME.err`
-//! holds everything that is said; a valid one without it must be without a warning. After a change
-//! on purpose, run with `UPDATE_EXPECT=1` and read the difference.
+//! holds everything that is said and, where something is wrong, which jails run nevertheless; a valid
+//! one without it must be without a warning. After a change on purpose, run with `UPDATE_EXPECT=1` and
+//! read the difference.
 
 #![expect(
     clippy::unwrap_used,
@@ -65,13 +66,38 @@ fn load_case(case: &Path) -> Loaded {
     })
 }
 
+/// Which jails run nevertheless, and which do not; nothing where nothing is wrong.
+fn outcome(loaded: &Loaded) -> String {
+    let Some(settings) = &loaded.settings else {
+        return "=> refused\n".to_owned();
+    };
+    if is_right(loaded) {
+        return String::new();
+    }
+    let run: Vec<_> = settings
+        .jails
+        .iter()
+        .map(|jail| jail.name.as_str())
+        .collect();
+    let broken = settings.broken.iter();
+    let broken: String = broken
+        .map(|jail| format!("=> broken: {}: {}\n", jail.name, jail.why))
+        .collect();
+    format!("{broken}=> run: {}\n", run.join(", "))
+}
+
+fn is_right(loaded: &Loaded) -> bool {
+    !loaded.diagnostics.iter().any(|found| found.is_error())
+}
+
 /// Compares what is said with the file of the same name that ends in `.err`.
 fn check(case: &Path, loaded: &Loaded, failures: &mut Vec<String>) {
-    let said: String = loaded
+    let said: Vec<String> = loaded
         .diagnostics
         .iter()
         .map(|found| found.render())
         .collect();
+    let said = said.concat() + &outcome(loaded);
     let expected_path = case.with_extension("err");
     let expected = fs::read_to_string(&expected_path).unwrap_or_default();
     if said == expected {
@@ -94,7 +120,7 @@ fn every_mistake_is_told_with_its_place() {
     let mut failures = Vec::new();
     for case in cases("invalid") {
         let loaded = load_case(&case);
-        if loaded.settings.is_some() {
+        if is_right(&loaded) {
             failures.push(format!("{} was accepted", case.display()));
         }
         check(&case, &loaded, &mut failures);
@@ -107,7 +133,7 @@ fn what_is_right_is_accepted() {
     let mut failures = Vec::new();
     for case in cases("valid") {
         let loaded = load_case(&case);
-        if loaded.settings.is_none() {
+        if !is_right(&loaded) || loaded.settings.is_none() {
             failures.push(format!("{} was refused", case.display()));
         }
         check(&case, &loaded, &mut failures);

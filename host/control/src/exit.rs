@@ -1,6 +1,6 @@
 //! How the command line tells scripts what happened.
 
-use crate::{ClientError, ControlReply, ErrorKind, ItemResult};
+use crate::{ClientError, ControlReply, Diagnostic, ErrorKind, ItemResult, Severity};
 
 /// Exit codes of `stockade`: those of sysexits.h (FreeBSD sysexits(3)) where it has one that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl From<ErrorKind> for ExitCode {
 }
 
 impl From<&ControlReply> for ExitCode {
-    /// A ban or unban is [`ExitCode::Ok`] only where it is so for every id.
+    /// A ban or unban is [`ExitCode::Ok`] only where it is so for every id, a reload only where nothing
+    /// was wrong.
     fn from(reply: &ControlReply) -> Self {
         let items = |results: &[ItemResult]| {
             if results.iter().all(|item| item.outcome.is_success()) {
@@ -69,9 +70,16 @@ impl From<&ControlReply> for ExitCode {
             ControlReply::Error(error) => error.kind.into(),
             ControlReply::Ban(ban) => items(&ban.results),
             ControlReply::Unban(unban) => items(&unban.results),
+            ControlReply::Reload(reload) if has_error(&reload.diagnostics) => Self::Config,
             _ => Self::Ok,
         }
     }
+}
+
+fn has_error(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .any(|found| found.severity == Severity::Error)
 }
 
 impl From<&ClientError> for ExitCode {

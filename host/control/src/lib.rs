@@ -20,8 +20,8 @@ pub use frame::{
     encode_request, read_frame,
 };
 pub use reply::{
-    AttemptReply, BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind, ErrorReply,
-    Excerpt, IdKind, ItemResult, Outcome, ReloadReply, Severity, StopReply, UnbanReply,
+    AttemptReply, BanEntry, BanReply, BannedReply, BrokenJail, ControlReply, Diagnostic, ErrorKind,
+    ErrorReply, Excerpt, IdKind, ItemResult, Outcome, ReloadReply, Severity, StopReply, UnbanReply,
     VersionReply,
 };
 pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};

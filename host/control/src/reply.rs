@@ -243,6 +243,7 @@ impl ItemResult {
         let reason = match reason {
             IgnoreReason::IgnoreIp => "it is in ignoreip",
             IgnoreReason::OwnAddress => "it is an address of this host",
+            IgnoreReason::Command => "ignorecommand says so",
         };
         Self::new(id, Outcome::Ignored).because(reason)
     }
@@ -301,7 +302,7 @@ impl Outcome {
     }
 }
 
-/// The answer to `reload`: what differs from before. Bans and attempts of unchanged jails stay.
+/// The answer to `reload`: what differs from before. Bans and attempts of jails that stay are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReloadReply {
@@ -311,10 +312,24 @@ pub struct ReloadReply {
     pub removed: Vec<String>,
     /// Jails with other settings; their bans stay.
     pub changed: Vec<String>,
+    /// Jails whose new settings cannot be used.
+    pub broken: Vec<BrokenJail>,
     /// Settings that changed and need a restart to take effect.
     pub restart_needed: Vec<String>,
-    /// Warnings.
+    /// Everything that is wrong or odd.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A jail whose settings cannot be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrokenJail {
+    /// As it is written, escaped; it need not be a name that a jail may have.
+    pub name: String,
+    /// The first of its errors: `path:line:col: message`.
+    pub message: String,
+    /// Whether it runs with the settings that it had before.
+    pub kept: bool,
 }
 
 /// The answer to `stop`.

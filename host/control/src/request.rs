@@ -57,8 +57,12 @@ pub enum ControlRequest {
     },
     /// Lift bans.
     Unban(UnbanRequest),
-    /// Read the configuration again and apply what changed.
-    Reload {},
+    /// Read the configuration again and apply what changed. A jail with an error keeps its settings.
+    Reload {
+        /// Change nothing where there is any error.
+        #[serde(default)]
+        strict: bool,
+    },
     /// End the daemon.
     Stop {
         /// Also take all bans out of the firewall. Otherwise they stay until their time is over.

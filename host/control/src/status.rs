@@ -57,6 +57,8 @@ pub enum State {
     Degraded,
     /// It does not do its work; `message` says why.
     Failed,
+    /// It is configured wrongly and does not run; `message` says where.
+    Broken,
     /// A word of a newer daemon.
     #[default]
     #[serde(other)]
@@ -184,6 +186,11 @@ pub struct JailStatus {
     pub total_while_banned: u64,
     /// Ids forgotten because too many failed at once.
     pub forgotten: u64,
+    /// Lines not counted because a pattern can read them with different addresses.
+    pub total_ambiguous: u64,
+    /// How often a pattern took too many steps to tell whether it matches a line, which then counts for
+    /// nobody.
+    pub total_gave_up: u64,
 }
 
 impl From<&stockade_core::JailStatus> for JailStatus {

@@ -56,7 +56,10 @@ fn requests_have_their_documented_form() {
             unban(Some(jail("sshd")), UnbanWhom::All),
             r#"{"command":"unban","jail":"sshd","all":true}"#,
         ),
-        (ControlRequest::Reload {}, r#"{"command":"reload"}"#),
+        (
+            ControlRequest::Reload { strict: true },
+            r#"{"command":"reload","strict":true}"#,
+        ),
         (
             ControlRequest::Stop { flush: true },
             r#"{"command":"stop","flush":true}"#,

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stockade_control::{
-    AbsentJail, AttemptReply, BanEntry, BanReply, BannedReply, ControlReply, Diagnostic, ErrorKind,
-    ErrorReply, Excerpt, FirewallStatus, Increment, ItemResult, JailStatus, LogStatus, Outcome,
-    PluginRole, PluginState, PluginStatus, ReloadReply, RulesReply, Severity, SourceKind,
-    SourceStatus, State, StatusReply, StopReply, StoreStatus, Time, UnbanReply, VersionReply,
-    decode_reply, encode,
+    AbsentJail, AttemptReply, BanEntry, BanReply, BannedReply, BrokenJail, ControlReply,
+    Diagnostic, ErrorKind, ErrorReply, Excerpt, FirewallStatus, Increment, ItemResult, JailStatus,
+    LogStatus, Outcome, PluginRole, PluginState, PluginStatus, ReloadReply, RulesReply, Severity,
+    SourceKind, SourceStatus, State, StatusReply, StopReply, StoreStatus, Time, UnbanReply,
+    VersionReply, decode_reply, encode,
 };
 use stockade_core::{
     Ban, BanTimeIncrement, Factor, FailureId, Growth, IgnoreReason, JailName, Timestamp,
@@ -89,6 +89,8 @@ fn status() -> StatusReply {
         total_too_old: 0,
         total_while_banned: 9,
         forgotten: 0,
+        total_ambiguous: 2,
+        total_gave_up: 0,
     };
     StatusReply {
         version: "0.1.0".into(),
@@ -163,6 +165,22 @@ fn diagnostic() -> Diagnostic {
     }
 }
 
+fn reload() -> ReloadReply {
+    ReloadReply {
+        added: vec!["nginx".into()],
+        removed: vec![],
+        changed: vec!["sshd".into()],
+        broken: vec![BrokenJail {
+            name: "web".into(),
+            message: "/etc/stockade/jails/web.toml:7:12: 'maxretry' must be at least 1, found 0"
+                .into(),
+            kept: true,
+        }],
+        restart_needed: vec!["socket.path".into()],
+        diagnostics: vec![],
+    }
+}
+
 /// Each example of the document, by its name there.
 fn examples() -> Vec<(&'static str, ControlReply)> {
     let banned = BannedReply {
@@ -198,13 +216,6 @@ fn examples() -> Vec<(&'static str, ControlReply)> {
                 .because("it stays banned with 198.51.100.0/24"),
         ],
     };
-    let reload = ReloadReply {
-        added: vec!["nginx".into()],
-        removed: vec![],
-        changed: vec!["sshd".into()],
-        restart_needed: vec!["socket.path".into()],
-        diagnostics: vec![],
-    };
     let config = ErrorReply {
         kind: ErrorKind::Config,
         message: "the new configuration has 1 error; the old one stays in force".into(),
@@ -220,7 +231,7 @@ fn examples() -> Vec<(&'static str, ControlReply)> {
         ("attempt", ControlReply::Attempt(attempt)),
         ("ban", ControlReply::Ban(ban)),
         ("unban", ControlReply::Unban(unban)),
-        ("reload", ControlReply::Reload(reload)),
+        ("reload", ControlReply::Reload(reload())),
         (
             "stop",
             ControlReply::Stop(StopReply {

@@ -11,8 +11,8 @@ use crate::ignore::loopback;
 use crate::jail_state::{JailState, Turn};
 use crate::prior::PriorBans;
 use crate::{
-    Attempts, Ban, EarlierBans, Effect, Event, FailureId, IgnoreSet, JailName, JailPolicy,
-    JailStatus, Limits, Timestamp, UnbanReason,
+    Attempts, Ban, EarlierBans, Effect, Event, Failure, FailureId, Failures, IgnoreSet, JailName,
+    JailPolicy, JailStatus, Limits, Timestamp, UnbanReason,
 };
 
 /// How far the clock may be set back without moving the times that are kept. Less than that makes a
@@ -111,21 +111,22 @@ impl Decider {
         effects
     }
 
-    /// Replaces the addresses to which the names in a jail's `ignoreip` resolve.
+    /// Replaces what a jail ignores by entries of its `ignoreip` that change by themselves: addresses
+    /// of names, and what stands in files.
     ///
-    /// They stay over a reload until they are replaced.
+    /// It stays over a reload until it is replaced.
     #[must_use]
-    pub fn set_resolved_ignores(
+    pub fn set_changing_ignores(
         &mut self,
         jail: &JailName,
-        addrs: &[IpAddr],
+        ignores: IgnoreSet,
         now: Timestamp,
     ) -> Vec<Effect> {
         let mut effects = self.advance(now);
         let (jails, mut turn) = self.turn(now, &mut effects);
         match jails.get_mut(jail) {
             Some(state) => {
-                state.set_resolved(IgnoreSet::from_addrs(addrs.iter().copied()), &mut turn);
+                state.set_changing(ignores, &mut turn);
             }
             None => effects.push(Effect::UnknownJail { jail: jail.clone() }),
         }
@@ -186,6 +187,12 @@ impl Decider {
                     state.failures(&failures, &mut turn);
                 }
             }
+            Event::Spared(failures) => {
+                let (jails, mut turn) = self.turn(now, &mut effects);
+                if let Some(state) = jails.get_mut(&failures.jail) {
+                    state.spared(&failures, &mut turn);
+                }
+            }
             Event::Ban { jail, ids } => {
                 let (jails, mut turn) = self.turn(now, &mut effects);
                 match jails.get_mut(&jail) {
@@ -215,6 +222,17 @@ impl Decider {
             Event::Timer => {}
         }
         effects
+    }
+
+    /// For each of these failures whether it would be counted if it were handled now: not one that is
+    /// too old, or whose id is banned or never banned.
+    #[must_use]
+    pub fn would_count(&self, failures: &Failures, now: Timestamp) -> Vec<bool> {
+        let state = self.jails.get(&failures.jail);
+        let would = |failure: &Failure| {
+            state.is_some_and(|state| state.would_count(failure, &self.own, now))
+        };
+        failures.items.iter().map(would).collect()
     }
 
     /// When [`Event::Timer`] has something to do; earlier it does nothing.

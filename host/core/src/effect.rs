@@ -9,6 +9,9 @@ use crate::{Ban, BanTime, FailureId, Failures, IgnoreReason, JailName, Timestamp
 pub enum Event {
     /// A jail's filter matched lines. Failures of a jail that is not known (any more) count nowhere.
     Failures(Failures),
+    /// A jail's filter matched lines, and the operator's program said that these are not to be counted
+    /// ([`crate::Decider::would_count`] says for which it is worth asking).
+    Spared(Failures),
     /// An operator wants these banned now, for the jail's `bantime`.
     Ban {
         /// In which jail.

@@ -108,6 +108,8 @@ pub enum IgnoreReason {
     IgnoreIp,
     /// It is an address of this host (`ignoreself`).
     OwnAddress,
+    /// A program of the operator's says so (`ignorecommand`).
+    Command,
 }
 
 impl fmt::Display for IgnoreReason {
@@ -116,6 +118,7 @@ impl fmt::Display for IgnoreReason {
         f.write_str(match self {
             Self::IgnoreIp => "ip",
             Self::OwnAddress => "ignoreself rule",
+            Self::Command => "command",
         })
     }
 }

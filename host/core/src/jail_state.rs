@@ -39,8 +39,8 @@ pub(crate) struct Turn<'a> {
 #[derive(Debug)]
 pub(crate) struct JailState {
     policy: JailPolicy,
-    /// Addresses of the names in `ignoreip`, as they were last resolved.
-    resolved: IgnoreSet,
+    /// Addresses of the names in `ignoreip` as they were last looked up, and what stands in its files.
+    changing: IgnoreSet,
     pub(crate) tracked: TrackedIds,
     pub(crate) bans: BanTable,
     totals: Totals,
@@ -61,7 +61,7 @@ impl JailState {
     pub(crate) fn new(policy: JailPolicy) -> Self {
         Self {
             policy,
-            resolved: IgnoreSet::default(),
+            changing: IgnoreSet::default(),
             tracked: TrackedIds::new(),
             bans: BanTable::default(),
             totals: Totals::default(),
@@ -83,7 +83,7 @@ impl JailState {
 
     /// Why `id` is never banned here, if so.
     fn ignore_reason(&self, id: &FailureId, own: &IgnoreSet) -> Option<IgnoreReason> {
-        if self.policy.ignore.touches(id) || self.resolved.touches(id) {
+        if self.policy.ignore.touches(id) || self.changing.touches(id) {
             Some(IgnoreReason::IgnoreIp)
         } else if self.policy.ignoreself && own.touches(id) {
             Some(IgnoreReason::OwnAddress)
@@ -92,10 +92,10 @@ impl JailState {
         }
     }
 
-    /// Replaces the addresses of the names in `ignoreip`.
-    pub(crate) fn set_resolved(&mut self, resolved: IgnoreSet, turn: &mut Turn<'_>) {
-        if self.resolved != resolved {
-            self.resolved = resolved;
+    /// Replaces what is ignored by names and files in `ignoreip`.
+    pub(crate) fn set_changing(&mut self, changing: IgnoreSet, turn: &mut Turn<'_>) {
+        if self.changing != changing {
+            self.changing = changing;
             self.apply_ignores(turn);
         }
     }

@@ -168,17 +168,52 @@ fn an_address_that_this_host_gets_is_unbanned() {
 fn the_addresses_of_a_name_are_ignored_until_they_are_replaced() {
     let mut decider = decider(&[policy("sshd")]);
     ban(&mut decider, "sshd", "192.0.2.1");
-    let effects = decider.set_resolved_ignores(&jail("sshd"), &addrs(&["192.0.2.1"]), at(1));
+    let effects = decider.set_changing_ignores(&jail("sshd"), ignore(&["192.0.2.1"]), at(1));
     assert_eq!(shown(&effects), ["unban 192.0.2.1 Ignored"]);
     assert_eq!(decider.reload(vec![policy("sshd")], at(2)), []);
     let next = decider.handle(failures("sshd", &[("192.0.2.1", 2)]), at(2));
     assert_eq!(shown(&next), ["ignored 192.0.2.1 by ip"]);
-    let effects = decider.set_resolved_ignores(&jail("sshd"), &[], at(3));
+    let effects = decider.set_changing_ignores(&jail("sshd"), ignore(&[]), at(3));
     assert_eq!(shown(&effects), [""; 0]);
     let next = decider.handle(failures("sshd", &[("192.0.2.1", 3)]), at(3));
     assert_eq!(shown(&next), ["found 192.0.2.1 1"]);
-    let effects = decider.set_resolved_ignores(&jail("web"), &[], at(3));
+    let effects = decider.set_changing_ignores(&jail("web"), ignore(&[]), at(3));
     assert_eq!(shown(&effects), ["unknown jail web"]);
+}
+
+#[test]
+fn who_the_operators_program_spares_is_not_counted() {
+    let mut decider = decider(&[JailPolicy {
+        ignore: ignore(&["192.0.2.7"]),
+        ..policy("sshd")
+    }]);
+    ban(&mut decider, "sshd", "2001:db8::/64");
+    let asked = [
+        ("192.0.2.1", 700),
+        ("192.0.2.7", 700),
+        ("2001:db8::1", 700),
+        ("192.0.2.1", 99),
+        ("127.0.0.1", 700),
+        ("10.0.0.0/8", 700),
+    ];
+    let Event::Failures(batch) = failures("sshd", &asked) else {
+        panic!("failures are failures");
+    };
+    let open = decider.would_count(&batch, at(700));
+    assert_eq!(open, [true, false, false, false, false, false]);
+    let Event::Failures(gone) = failures("gone", &asked) else {
+        panic!("failures are failures");
+    };
+    assert!(!decider.would_count(&gone, at(700)).contains(&true));
+
+    let Event::Failures(spared) = failures("sshd", &[("192.0.2.1", 700), ("192.0.2.1", 700)])
+    else {
+        panic!("failures are failures");
+    };
+    let effects = decider.handle(Event::Spared(spared), at(700));
+    assert_eq!(shown(&effects), ["ignored 192.0.2.1 by command"]);
+    let status = &decider.status(at(700))[0];
+    assert_eq!((status.total_ignored, status.currently_failing), (2, 0));
 }
 
 #[test]

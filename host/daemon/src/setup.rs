@@ -2,6 +2,9 @@
 //!
 //! `check`, `run` and `reload` all come through here, so that what `check` accepts is what runs.
 
+mod component;
+mod kept;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,30 +13,41 @@ use crate::presence::ThisHost;
 use jiff::tz::{Offset, TimeZone};
 use stockade_config::fail2ban::{Tree, import};
 use stockade_config::{
-    ConfigFiles, DatePattern, Diagnostic, Dialect, FieldRule, FieldValue, FilterChoice,
-    FilterSettings, JailRules, JailSettings, JsonSettings, Loaded, LogZone, Origin, PluginSettings,
-    Settings, Sources, UseDns, load, read_files, read_services,
+    BrokenJail, ConfigFiles, DatePattern, Diagnostic, Dialect, FieldRule, FieldValue, FilterChoice,
+    FilterSettings, JailRules, JailSettings, JsonSettings, Loaded, LogBackend, LogZone, Origin,
+    PluginSettings, Settings, Severity, Sources, UseDns, load, read_files, read_services,
 };
-use stockade_core::PluginName;
+use stockade_core::{Escaped, PluginName};
 use stockade_detect::{
     Condition, Expected, FieldPlace, Filter, FilterSource, HostNames, JsonFields, LogEncoding,
     PatternError, PatternPlace, RulePlace,
 };
-use stockade_plugins::{Capability, Inspection, Role, inspect};
+use stockade_ingest::any_file;
+use stockade_plugins::Role;
 
-/// A configuration of which every part is known to work.
+/// What of a configuration is known to work, and what is wrong with the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
+    /// `jails` are those that can run.
     pub(crate) settings: Settings,
-    /// The enabled jails, in the order of the settings.
+    /// The enabled jails that can run, in the order of the settings.
     pub(crate) jails: Vec<ReadyJail>,
     /// The components of the plugins that are used and sound.
     pub(crate) components: BTreeMap<PluginName, Arc<[u8]>>,
-    /// What keeps plugins from being used. `check` and `reload` refuse them; a start goes on with the
-    /// jails that do not need them, since protection of the others must not depend on a file of a
-    /// stranger.
-    pub(crate) broken: Vec<(PluginName, Diagnostic)>,
-    pub(crate) warnings: Vec<Diagnostic>,
+    /// What keeps plugins from being loaded. A jail whose filter one is does not run; one whose action
+    /// one is bans without it.
+    pub(crate) broken_plugins: Vec<(PluginName, Diagnostic)>,
+    /// The enabled jails that cannot run.
+    pub(crate) broken: Vec<BrokenJail>,
+    /// Everything that is wrong or odd, in the order of the files.
+    pub(crate) found: Vec<Diagnostic>,
+}
+
+impl Setup {
+    /// Whether anything is wrong.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.found.iter().any(Diagnostic::is_error)
+    }
 }
 
 /// Where the configuration is.
@@ -46,18 +60,38 @@ pub(crate) enum ConfigFrom {
 }
 
 impl ConfigFrom {
-    /// The files, and what is wrong or odd in those of fail2ban: a jail of theirs that is broken is
-    /// left out, and the others run.
-    pub(crate) fn files(&self) -> (ConfigFiles, Vec<Diagnostic>) {
+    /// Our own files, or what fail2ban's are translated to.
+    pub(crate) fn files(&self) -> ConfigFiles {
+        self.translated().files
+    }
+
+    fn translated(&self) -> Translated {
         match self {
-            Self::Stockade(main) => (read_files(main.as_deref()), Vec::new()),
+            Self::Stockade(main) => Translated {
+                files: read_files(main.as_deref()),
+                ..Translated::default()
+            },
             Self::Fail2ban(dir) => {
                 let import = import(&Tree::read(dir), &ThisHost);
-                let files = import.files("(translated)", read_services());
-                (files, import.report.diagnostics)
+                Translated {
+                    files: import.files("(translated)", read_services()),
+                    found: import.report.diagnostics,
+                    broken: import.broken,
+                    unknown: import.unknown,
+                }
             }
         }
     }
+}
+
+/// Files, and what was wrong with those that they were translated from.
+#[derive(Default)]
+struct Translated {
+    files: ConfigFiles,
+    found: Vec<Diagnostic>,
+    broken: Vec<BrokenJail>,
+    /// An error concerns no jail in particular.
+    unknown: bool,
 }
 
 /// A jail whose filter is compiled.
@@ -75,164 +109,262 @@ pub(crate) enum ReadyFilter {
     Plugin(PluginName),
 }
 
-/// Reads and checks everything.
+/// Reads and checks everything. What is wrong with one jail leaves the others.
 ///
 /// # Errors
-/// All that is wrong, in the order of the files.
+/// All that is wrong, in the order of the files, where something is that concerns all jails.
 pub(crate) fn read(from: &ConfigFrom) -> Result<Setup, Vec<Diagnostic>> {
-    let (files, told) = from.files();
-    let mut setup = read_loaded(load(&ConfigFiles {
+    let translated = from.translated();
+    let loaded = load(&ConfigFiles {
         host: Some(Arc::new(ThisHost)),
-        ..files
-    }))?;
-    setup.warnings.extend(told);
+        ..translated.files
+    });
+    let result = read_loaded(loaded);
+    let mut setup = match result {
+        Ok(setup) if translated.unknown => return Err(joined(setup.found, translated.found)),
+        Err(found) => return Err(joined(found, translated.found)),
+        Ok(setup) => setup,
+    };
+    setup.found.extend(translated.found);
+    setup.broken.extend(translated.broken);
+    setup.broken.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(setup)
+}
+
+fn joined(mut first: Vec<Diagnostic>, second: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    first.extend(second);
+    first
 }
 
 fn read_loaded(loaded: Loaded) -> Result<Setup, Vec<Diagnostic>> {
     let mut checking = Checking {
         sources: &loaded.sources,
         found: loaded.diagnostics,
-        broken: Vec::new(),
+        broken_plugins: Vec::new(),
     };
-    let Some(settings) = loaded.settings else {
+    let Some(mut settings) = loaded.settings else {
         for filter in loaded.filters.values() {
-            checking.filter(filter, Reads::default());
+            let _reported = checking.filter(filter, Reads::default());
         }
         return Err(checking.found);
     };
-    let jails = checking.jails(&settings);
+    // What all jails inherit is nobody's fault in particular.
+    let usable = checking.zone(&settings.defaults.logtimezone).is_ok()
+        & checking.encoding(&settings.defaults).is_ok();
+    let Checked { ready, broken } = checking.jails(&settings.jails, &loaded.filters);
+    settings.jails = ready.iter().map(|jail| jail.settings.clone()).collect();
     let components = checking.plugins(&settings);
     let Checking {
-        found: mut warnings,
-        broken,
+        mut found,
+        broken_plugins,
         ..
     } = checking;
-    if warnings.iter().any(Diagnostic::is_error) {
-        warnings.extend(broken.into_iter().map(|(_, why)| why));
-        return Err(warnings);
+    found.extend(broken_plugins.iter().map(|(_, why)| why.clone()));
+    if !usable {
+        return Err(found);
     }
+    let mut all_broken = std::mem::take(&mut settings.broken);
+    all_broken.extend(broken);
     Ok(Setup {
         settings,
-        jails,
+        jails: ready,
         components,
-        broken,
-        warnings,
+        broken_plugins,
+        broken: all_broken,
+        found,
     })
 }
 
-/// Filters by name and by how they read lines; `None` where one is faulty.
-type CompiledFilters = Vec<(String, Reads, Option<Arc<Filter>>)>;
+/// Why something cannot be used.
+type Why = Box<Diagnostic>;
+
+/// Filters by name and by how they read lines, or why one is faulty.
+type CompiledFilters = Vec<(String, Reads, Result<Arc<Filter>, Why>)>;
 
 struct Checking<'a> {
     sources: &'a Sources,
     found: Vec<Diagnostic>,
-    broken: Vec<(PluginName, Diagnostic)>,
+    broken_plugins: Vec<(PluginName, Diagnostic)>,
+}
+
+/// Jails that can run, and those that cannot.
+struct Checked {
+    ready: Vec<ReadyJail>,
+    broken: Vec<BrokenJail>,
 }
 
 impl Checking<'_> {
+    /// Reports an error once, however many jails have it, and gives it back.
     fn error(
         &mut self,
         at: Origin,
         within: Option<usize>,
         message: impl Into<String>,
         hint: Option<String>,
-    ) {
-        self.found
-            .push(Diagnostic::at(self.sources, at, within, message, hint));
+    ) -> Why {
+        let error = Diagnostic::at(self.sources, at, within, message, hint);
+        if !self.found.contains(&error) {
+            self.found.push(error.clone());
+        }
+        Box::new(error)
     }
 
-    fn jails(&mut self, settings: &Settings) -> Vec<ReadyJail> {
-        // One filter of several jails is compiled once, and reported once.
+    fn jails(
+        &mut self,
+        jails: &[JailSettings],
+        filters: &BTreeMap<String, Arc<FilterSettings>>,
+    ) -> Checked {
         let mut compiled = CompiledFilters::new();
-        let mut jails = Vec::new();
-        for jail in &settings.jails {
-            let filter = match &jail.filter {
-                FilterChoice::Plugin(name) => Some(ReadyFilter::Plugin(name.clone())),
-                FilterChoice::Plain(filter) => {
-                    let reads = self.reads(&jail.rules, filter);
-                    let known = compiled
-                        .iter()
-                        .find(|(name, own, _)| *name == filter.name && *own == reads);
-                    let known = known.map(|(_, _, known)| known.clone());
-                    let filter = known.unwrap_or_else(|| {
-                        let new = self.filter(filter, reads);
-                        compiled.push((filter.name.clone(), reads, new.clone()));
-                        new
-                    });
-                    filter.map(ReadyFilter::Plain)
-                }
-            };
-            let zone = self.zone(&jail.rules.logtimezone);
-            if let (Some(filter), Some(zone)) = (filter, zone) {
-                jails.push(ReadyJail {
-                    settings: jail.clone(),
-                    filter,
-                    zone,
-                });
+        let mut checked = Checked {
+            ready: Vec::new(),
+            broken: Vec::new(),
+        };
+        for jail in jails {
+            match self.jail(jail, &mut compiled) {
+                Ok(jail) => checked.ready.push(jail),
+                Err(why) => checked.broken.push(BrokenJail {
+                    name: jail.name.to_string(),
+                    why: *why,
+                }),
             }
         }
         // Filters that no jail uses are checked too: who writes one runs `check` first.
-        for filter in settings
-            .filters
+        for filter in filters
             .values()
             .filter(|filter| !compiled.iter().any(|(name, ..)| *name == filter.name))
         {
-            self.filter(filter, Reads::default());
+            let _reported = self.filter(filter, Reads::default());
         }
-        jails
+        checked
+    }
+
+    /// The jail ready to run, or the first of its errors.
+    fn jail(
+        &mut self,
+        jail: &JailSettings,
+        compiled: &mut CompiledFilters,
+    ) -> Result<ReadyJail, Why> {
+        self.look_for_logs(jail);
+        let zone = self.zone(&jail.rules.logtimezone);
+        let filter = match &jail.filter {
+            FilterChoice::Plugin(name) => Ok(ReadyFilter::Plugin(name.clone())),
+            FilterChoice::Plain(filter) => self
+                .compiled(&jail.rules, filter, compiled)
+                .map(ReadyFilter::Plain),
+        };
+        Ok(ReadyJail {
+            settings: jail.clone(),
+            zone: zone?,
+            filter: filter?,
+        })
+    }
+
+    /// Warns of logs that are not there: they may come, but mostly the path is wrong. Of what is built
+    /// in, which names the logs of many systems, one is enough.
+    fn look_for_logs(&mut self, jail: &JailSettings) {
+        let reads_files = match jail.rules.backend {
+            LogBackend::File => true,
+            LogBackend::Auto => jail.journalmatch.is_empty(),
+            LogBackend::Journal | LogBackend::Stdin => false,
+        };
+        if !reads_files {
+            return;
+        }
+        let (there, missing): (Vec<_>, Vec<_>) =
+            jail.logpath.iter().partition(|path| any_file(&path.value));
+        for path in missing {
+            if there.is_empty() || !self.sources.is_built_in(path.origin.file) {
+                let shown = Escaped(path.value.as_bytes());
+                let message = format!("no file matches '{shown}'");
+                let hint = "the jail waits for one".to_owned();
+                self.found.push(Diagnostic::warning_at(
+                    self.sources,
+                    path.origin,
+                    message,
+                    Some(hint),
+                ));
+            }
+        }
+    }
+
+    /// One filter of several jails is compiled once.
+    fn compiled(
+        &mut self,
+        rules: &JailRules,
+        filter: &FilterSettings,
+        compiled: &mut CompiledFilters,
+    ) -> Result<Arc<Filter>, Why> {
+        let reads = self.reads(rules, filter)?;
+        let mut known = compiled.iter();
+        if let Some((_, _, known)) =
+            known.find(|(name, own, _)| *name == filter.name && *own == reads)
+        {
+            return known.clone();
+        }
+        let new = self.filter(filter, reads);
+        compiled.push((filter.name.clone(), reads, new.clone()));
+        new
     }
 
     /// How the lines of a jail with these rules are read by `filter`.
-    fn reads(&mut self, rules: &JailRules, filter: &FilterSettings) -> Reads {
+    fn reads(&mut self, rules: &JailRules, filter: &FilterSettings) -> Result<Reads, Why> {
         if filter.dialect == Dialect::Native {
-            return Reads::default();
+            return Ok(Reads::default());
         }
-        let encoding = rules.logencoding.as_ref().map(|name| {
-            LogEncoding::named(&name.value).unwrap_or_else(|error| {
-                self.error(name.origin, None, format!("'logencoding': {error}"), None);
-                LogEncoding::Auto
-            })
-        });
-        Reads {
+        Ok(Reads {
             host_names: match rules.usedns {
                 UseDns::No => HostNames::Refuse,
                 UseDns::Yes | UseDns::Warn => HostNames::Resolve,
                 UseDns::Raw => HostNames::Raw,
             },
-            encoding: encoding.unwrap_or_default(),
+            encoding: self.encoding(rules)?,
+        })
+    }
+
+    fn encoding(&mut self, rules: &JailRules) -> Result<LogEncoding, Why> {
+        let Some(name) = &rules.logencoding else {
+            return Ok(LogEncoding::default());
+        };
+        LogEncoding::named(&name.value)
+            .map_err(|error| self.error(name.origin, None, format!("'logencoding': {error}"), None))
+    }
+
+    fn filter(&mut self, filter: &FilterSettings, reads: Reads) -> Result<Arc<Filter>, Why> {
+        let errors = match compile(filter, reads) {
+            Ok(compiled) => return Ok(Arc::new(compiled)),
+            Err(errors) => errors,
+        };
+        let mut told = errors.into_iter().filter_map(|error| {
+            let at = place(filter, error.which)?;
+            Some(self.error(at, error.offset, error.message, error.hint))
+        });
+        let first = told.next();
+        // Every error is to be told, not only the first.
+        told.for_each(drop);
+        match first {
+            Some(first) => Err(first),
+            // Only a filter without any pattern has no place, and reading it has told that.
+            None => Err(Box::new(Diagnostic::of_file(
+                Severity::Error,
+                &format!("filters/{}.toml", filter.name),
+                "it has no pattern".to_owned(),
+            ))),
         }
     }
 
-    fn filter(&mut self, filter: &FilterSettings, reads: Reads) -> Option<Arc<Filter>> {
-        match compile(filter, reads) {
-            Ok(compiled) => Some(Arc::new(compiled)),
-            Err(errors) => {
-                for error in errors {
-                    let at = place(filter, error.which);
-                    if let Some(at) = at {
-                        self.error(at, error.offset, error.message, error.hint);
-                    }
-                }
-                None
-            }
-        }
-    }
-
-    fn zone(&mut self, zone: &LogZone) -> Option<TimeZone> {
+    fn zone(&mut self, zone: &LogZone) -> Result<TimeZone, Why> {
         match zone {
-            LogZone::Local => Some(TimeZone::system()),
-            LogZone::Utc => Some(TimeZone::UTC),
-            LogZone::Offset(seconds) => Offset::from_seconds(*seconds).ok().map(TimeZone::fixed),
-            LogZone::Named(name) => match TimeZone::get(&name.value) {
-                Ok(zone) => Some(zone),
-                Err(error) => {
-                    let hint = "zones are named as in /usr/share/zoneinfo, such as Europe/Berlin"
-                        .to_owned();
-                    self.error(name.origin, None, error.to_string(), Some(hint));
-                    None
-                }
-            },
+            LogZone::Local => Ok(TimeZone::system()),
+            LogZone::Utc => Ok(TimeZone::UTC),
+            // Reading has bounded it to what an offset can be.
+            LogZone::Offset(seconds) => {
+                Ok(Offset::from_seconds(*seconds).map_or(TimeZone::UTC, TimeZone::fixed))
+            }
+            LogZone::Named(name) => TimeZone::get(&name.value).map_err(|error| {
+                let hint =
+                    "zones are named as in /usr/share/zoneinfo, such as Europe/Berlin".to_owned();
+                self.error(name.origin, None, error.to_string(), Some(hint))
+            }),
         }
     }
 
@@ -263,100 +395,16 @@ impl Checking<'_> {
         plugin: &PluginSettings,
         role: Role,
     ) -> Option<Arc<[u8]>> {
-        match component(name, plugin, role) {
+        match component::read(name, plugin, role) {
             Ok(bytes) => Some(bytes),
             Err(problems) => {
                 for (message, hint) in problems {
                     let why = Diagnostic::at(self.sources, plugin.origin, None, message, hint);
-                    self.broken.push((name.clone(), why));
+                    self.broken_plugins.push((name.clone(), why));
                 }
                 None
             }
         }
-    }
-}
-
-/// A message and, where there is one, a hint.
-type Problem = (String, Option<String>);
-
-fn component(
-    name: &PluginName,
-    plugin: &PluginSettings,
-    role: Role,
-) -> Result<Arc<[u8]>, Vec<Problem>> {
-    let path = plugin.path.display();
-    let bytes = std::fs::read(&plugin.path).map_err(|error| {
-        vec![(
-            format!("cannot read plugin '{name}' at '{path}': {error}"),
-            None,
-        )]
-    })?;
-    let inspection = inspect(&bytes)
-        .map_err(|error| vec![(format!("plugin '{name}' at '{path}': {error}"), None)])?;
-    let problems = problems(name, plugin, role, &inspection);
-    if problems.is_empty() {
-        Ok(bytes.into())
-    } else {
-        Err(problems)
-    }
-}
-
-/// What keeps a component from being used as this plugin, each with what to do about it.
-fn problems(
-    name: &PluginName,
-    plugin: &PluginSettings,
-    role: Role,
-    inspection: &Inspection,
-) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if !inspection.roles.contains(&role) {
-        let exports = inspection.exports.join(", ");
-        let message = format!(
-            "plugin '{name}' is used as {}, but exports {exports}",
-            a(role)
-        );
-        problems.push((
-            message,
-            Some(format!("{} exports {}", a(role), role.interface())),
-        ));
-    }
-    for unknown in &inspection.unknown {
-        problems.push((
-            format!("plugin '{name}' wants '{unknown}', which stockade does not have"),
-            None,
-        ));
-    }
-    for wanted in inspection
-        .wants
-        .iter()
-        .filter(|wanted| !is_granted(plugin, **wanted))
-    {
-        let message = format!(
-            "plugin '{name}' wants {}, which is not granted",
-            wanted.interface()
-        );
-        let hint = format!(
-            "if you trust it with that, write `{}` under [plugins.{name}.grant]",
-            wanted.grant()
-        );
-        problems.push((message, Some(hint)));
-    }
-    problems
-}
-
-fn a(role: Role) -> &'static str {
-    match role {
-        Role::Filter => "a filter",
-        Role::Action => "an action",
-    }
-}
-
-fn is_granted(plugin: &PluginSettings, wanted: Capability) -> bool {
-    match wanted {
-        Capability::Log => plugin.grant.log,
-        Capability::Clock => plugin.grant.clock,
-        Capability::Kv => plugin.grant.kv,
-        Capability::Http => !plugin.grant.http.is_empty(),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Scan {
     pub host_names: Vec<HostNameFailures>,
     /// The first few lines of which it is not known what they are; `counts` has their number.
     pub gave_up: Vec<GaveUpLine>,
+    /// How often each jail gave up on a line, without jails that never did.
+    pub gave_up_of: Vec<(JailName, u64)>,
     /// What there was to do.
     pub counts: ScanCounts,
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::tree::Tree;
 use crate::diagnostic::Severity;
 use crate::files::{read, unreadable};
-use crate::load::{ConfigFile, ReadProblem};
+use crate::load::{ConfigFile, ReadProblem, ReadWhat};
 
 /// The most files that are read; a stock directory has two hundred.
 const FILES_MAX: usize = 5_000;
@@ -53,7 +53,7 @@ impl Found {
         let listed = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut paths: Vec<_> = match listed {
             Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
-            Err(error) => return unreadable(folder, &error, &mut self.problems),
+            Err(error) => return unreadable(folder, ReadWhat::Whole, &error, &mut self.problems),
         };
         paths.sort();
         for path in paths {
@@ -76,13 +76,14 @@ impl Found {
             let message = format!("not read: at most {FILES_MAX} files are");
             return self.problems.push(ReadProblem {
                 path: path.display().to_string(),
+                what: ReadWhat::Whole,
                 message,
                 severity: Severity::Error,
             });
         }
         match read(path, &mut self.problems) {
             Ok(file) => self.files.push(file),
-            Err(error) => unreadable(path, &error, &mut self.problems),
+            Err(error) => unreadable(path, ReadWhat::Whole, &error, &mut self.problems),
         }
     }
 }
@@ -162,7 +163,7 @@ mod tests {
         let device = root.path().join("filter.d/app.local");
         std::os::unix::fs::symlink("/dev/zero", device).unwrap();
         let jails = Tree::read(root.path()).jails(Selection::Enabled);
-        assert_eq!(jails.broken, ["x"]);
+        assert_eq!(jails.broken[0].name, "x");
         assert_eq!(
             jails.diagnostics[0].message,
             "cannot be read: not a regular file"

@@ -15,6 +15,7 @@ use super::values::Faults;
 use super::written::Written;
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, quoted};
 use crate::load::{ConfigFile, ReadProblem};
+use crate::settings::BrokenJail;
 use crate::source::{FileIndex, Origin, Sources};
 use crate::suggest;
 use crate::tree::FILE_BYTES_MAX;
@@ -55,12 +56,14 @@ pub enum Selection {
 pub struct Jails {
     /// Those that can be used, in the order of the files.
     pub jails: Vec<ResolvedJail>,
-    /// Names of those that were asked for and cannot be used; why stands in `diagnostics`.
-    pub broken: Vec<String>,
+    /// Those that were asked for and cannot be used.
+    pub broken: Vec<BrokenJail>,
     /// Names of those that were not asked for.
     pub disabled: Vec<String>,
     /// Everything that is wrong or odd, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
+    /// An error concerns no jail in particular, so that nobody knows which jails there would be.
+    pub unknown: bool,
 }
 
 impl Tree {
@@ -260,11 +263,13 @@ impl Tree {
             let message = "there is neither jail.conf nor jail.local here".to_owned();
             let missing = Diagnostic::of_file(Severity::Error, &self.dir, message);
             jails.diagnostics = self.problems.iter().cloned().chain([missing]).collect();
+            jails.unknown = true;
             return jails;
         };
         merged.define("fail2ban_version", &self.version);
         merged.define("fail2ban_confpath", &self.dir);
         self.check_defaults(&merged, &mut faults);
+        jails.unknown = faults.failed() || self.problems.iter().any(Diagnostic::is_error);
         let mut found = faults.list;
         for name in merged.section_names() {
             let mut reader = JailReader::new(self, &merged, name);
@@ -274,10 +279,13 @@ impl Tree {
             }
             reader.faults = Faults::default();
             let jail = reader.read();
-            if reader.faults.failed() {
-                jails.broken.push(name.to_owned());
-            } else {
-                jails.jails.push(jail);
+            let mut faults = reader.faults.list.iter();
+            match faults.find(|fault| fault.severity == Severity::Error) {
+                Some(fault) => jails.broken.push(BrokenJail {
+                    name: name.to_owned(),
+                    why: fault.clone().diagnostic(&self.sources),
+                }),
+                None => jails.jails.push(jail),
             }
             found.extend(reader.faults.list);
         }

@@ -57,6 +57,8 @@ fn entries_of_ignoreip_are_told_apart() {
         ("Host.Example", "Name(\"host.example\")"),
         ("localhost", "Name(\"localhost\")"),
         ("id:alice", "Text(\"alice\")"),
+        ("file:/etc/x", "File(\"/etc/x\")"),
+        ("file:///etc/x", "File(\"/etc/x\")"),
     ] {
         let (entry, odd) = parse_ignore(text).unwrap();
         assert_eq!(format!("{entry:?}"), expected);
@@ -69,7 +71,8 @@ fn entries_of_ignoreip_are_told_apart() {
         "1.2.3",
         "a b",
         "id:",
-        "file:/x",
+        "file:x",
+        "file:",
         "-a.b",
         "a..b",
     ] {

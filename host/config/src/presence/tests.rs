@@ -91,7 +91,9 @@ fn a_jail_that_can_never_be_found_is_a_mistake() {
         "backend = 'stdin'",
     ] {
         let loaded = load_on(host("", ""), jail);
-        assert!(loaded.settings.is_none());
+        let settings = loaded.settings.unwrap();
+        assert_eq!(settings.broken[0].name, "web");
+        assert_eq!(settings.jails, []);
         assert!(
             loaded.diagnostics[0].message.contains("\"auto\""),
             "{}",

@@ -36,7 +36,7 @@ pub(crate) fn exec(
     let mut keys = Keys::new(Section::Exec, table.clone(), reading);
     let given = keys.take("ban");
     let ban = match &given {
-        Some(found) => command(keys.reading, found),
+        Some(found) => of_ban(keys.reading, found),
         None => {
             let hint = "write ban = [\"/path/of/program\", \"<ip>\"]".to_owned();
             let message = format!("exec '{name}' has no ban");
@@ -44,7 +44,7 @@ pub(crate) fn exec(
             None
         }
     };
-    let unban = keys.get("unban", command);
+    let unban = keys.get("unban", of_ban);
     let timeout = keys.get("timeout", |reading, found| {
         reading::duration(reading, found, Duration::from_secs(1)..=TIMEOUT_MAX)
     });
@@ -62,8 +62,12 @@ pub(crate) fn exec(
     })
 }
 
-/// Reads the list of a program and its arguments.
-fn command(reading: &mut Reading, found: &Found) -> Option<Vec<String>> {
+fn of_ban(reading: &mut Reading, found: &Found) -> Option<Vec<String>> {
+    command(reading, found, &EXEC_TAGS)
+}
+
+/// Reads the list of a program and its arguments, in which these tags may stand.
+pub(crate) fn command(reading: &mut Reading, found: &Found, tags: &[&str]) -> Option<Vec<String>> {
     if let Value::Text(_) = &found.node.value {
         let message = format!("'{}' must be a list, found a text", found.name);
         let hint = "there is no shell: write each argument as a text of its own".to_owned();
@@ -74,7 +78,8 @@ fn command(reading: &mut Reading, found: &Found) -> Option<Vec<String>> {
         let Value::Text(text) = &node.value else {
             return reading::text_of(reading, found.name, node).map(|_| String::new());
         };
-        check_tags(reading, node.origin, text);
+        let rest = "; the rest comes as JSON on standard input";
+        check_tags(reading, node.origin, text, tags, rest);
         Some(text.clone())
     })?;
     match words.first() {
@@ -99,20 +104,24 @@ fn command(reading: &mut Reading, found: &Found) -> Option<Vec<String>> {
     }
 }
 
-/// Reports what looks like a tag and is none: it would be handed to the program as it is.
-fn check_tags(reading: &mut Reading, at: Origin, text: &str) {
+/// Reports what looks like a tag and is none of `known`: it would stay as it is. `rest` says where more
+/// is to be had.
+pub(crate) fn check_tags(
+    reading: &mut Reading,
+    at: Origin,
+    text: &str,
+    known: &[&str],
+    rest: &str,
+) {
     let tags = text.split('<').skip(1).filter_map(|rest| {
         let (tag, _) = rest.split_once('>')?;
         let is_word =
             !tag.is_empty() && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         is_word.then_some(tag)
     });
-    for tag in tags.filter(|tag| !EXEC_TAGS.contains(tag)) {
-        let known: Vec<String> = EXEC_TAGS.iter().map(|tag| format!("<{tag}>")).collect();
-        let hint = format!(
-            "there are {}; the rest comes as JSON on standard input",
-            known.join(", ")
-        );
+    for tag in tags.filter(|tag| !known.contains(tag)) {
+        let known: Vec<String> = known.iter().map(|tag| format!("<{tag}>")).collect();
+        let hint = format!("there are {}{rest}", known.join(", "));
         reading.error(at, format!("there is no tag <{tag}>"), Some(hint));
     }
 }

@@ -10,7 +10,7 @@ use crate::network::{
     PortError, PortRange, Ports, Protocol, join_ranges, parse_ports, service_names,
 };
 use crate::presence::{Presence, Traces};
-use crate::reading::{self, Found, Keys, Reading};
+use crate::reading::{self, Found, Keys, Part, Reading};
 use crate::reference::Section;
 use crate::sections::filter::journalmatch;
 use crate::sections::rules::{Rules, plugin_name};
@@ -33,8 +33,8 @@ const PATH_BYTES_MAX: usize = 4_095;
 
 /// What a jail may refer to.
 pub(crate) struct Known<'a> {
-    /// `None` for a filter whose file could not be read; that was reported.
-    pub(crate) filters: &'a BTreeMap<String, Option<Arc<FilterSettings>>>,
+    /// Those that could be read. A faulty one may be among them or not; that was reported.
+    pub(crate) filters: &'a BTreeMap<String, Arc<FilterSettings>>,
     pub(crate) plugins: &'a BTreeMap<PluginName, PluginSettings>,
     pub(crate) exec: &'a BTreeMap<PluginName, Located<ExecSettings>>,
     /// The text of `/etc/services`.
@@ -241,8 +241,9 @@ fn choose_filter(
     reading: &mut Reading,
 ) -> Option<FilterChoice> {
     match word? {
+        FilterWord::Plain(name) if reading.inherit(&Part::Filter(name.value.clone())) => None,
         FilterWord::Plain(name) => match known.filters.get(&name.value) {
-            Some(filter) => filter.clone().map(FilterChoice::Plain),
+            Some(filter) => Some(FilterChoice::Plain(Arc::clone(filter))),
             None => {
                 let plugin = known.plugins.contains_key(name.value.as_str());
                 let hint =
@@ -283,7 +284,8 @@ fn check_actions(rules: &Rules, known: &Known<'_>, reading: &mut Reading) {
 
 /// Reports an action that is neither a plugin nor a program.
 pub(crate) fn acts(name: &Located<PluginName>, known: &Known<'_>, reading: &mut Reading) {
-    if known.exec.contains_key(&name.value) || known.plugins.contains_key(&name.value) {
+    let is_known = known.exec.contains_key(&name.value) || known.plugins.contains_key(&name.value);
+    if is_known || reading.is_faulty_plugin(&name.value) {
         return;
     }
     let action = &name.value;
@@ -299,7 +301,7 @@ pub(crate) fn acts(name: &Located<PluginName>, known: &Known<'_>, reading: &mut 
 fn defined(name: &Located<PluginName>, known: &Known<'_>, reading: &mut Reading) -> bool {
     let plugin = &name.value;
     let found = known.plugins.contains_key(plugin);
-    if !found {
+    if !found && !reading.inherit(&Part::Plugin(plugin.to_string())) {
         let names = known.plugins.keys().map(PluginName::as_str);
         let hint = suggest::hint(plugin.as_str(), names).unwrap_or_else(|| {
             format!("define it: [plugins.{plugin}] with path = \"{plugin}.wasm\"")

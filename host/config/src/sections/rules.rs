@@ -9,6 +9,7 @@ use stockade_core::{BanTime, BanTimePolicy, IpNet, TimeWords};
 use crate::diagnostic::quoted;
 use crate::network::{IgnoreEntry, Protocol, parse_ignore};
 use crate::reading::{self, Found, Keys, Reading};
+use crate::sections::ignorecommand::{ignorecache, ignorecommand};
 use crate::sections::increment::IncrementRules;
 use crate::settings::{BlockType, JailRules, LogBackend, LogZone, UseDns};
 use crate::source::Located;
@@ -71,6 +72,8 @@ impl Rules {
                 .filter_map(|net| net.parse::<IpNet>().ok().map(IgnoreEntry::Net))
                 .collect(),
             ignoreself: true,
+            ignorecommand: Vec::new(),
+            ignorecache: None,
             // One customer mostly holds a /64 (RFC 6177 2).
             ipv6_prefix: 64,
             usedns: UseDns::No,
@@ -125,6 +128,12 @@ impl Rules {
             ignoreself: keys
                 .get("ignoreself", reading::boolean)
                 .unwrap_or(from.ignoreself),
+            ignorecommand: keys
+                .get("ignorecommand", ignorecommand)
+                .unwrap_or_else(|| from.ignorecommand.clone()),
+            ignorecache: keys
+                .get("ignorecache", ignorecache)
+                .unwrap_or_else(|| from.ignorecache.clone()),
             ipv6_prefix: keys
                 .get("ipv6_prefix", |reading, found| {
                     reading::number(reading, found, IPV6_PREFIX_MIN..=128)
@@ -193,6 +202,8 @@ fn ignoreip(reading: &mut Reading, found: &Found) -> Option<Vec<IgnoreEntry>> {
             );
             let hint = if text.value.trim().contains([' ', ',']) {
                 "write each entry in quotes of its own: [\"192.0.2.1\", \"192.0.2.2\"]".to_owned()
+            } else if text.value.starts_with("file:") {
+                "the path of a file with more entries is absolute: \"file:/etc/friends\"".to_owned()
             } else {
                 "an id that is a text is written \"id:TEXT\"".to_owned()
             };

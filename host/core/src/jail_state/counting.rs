@@ -5,7 +5,9 @@ use crate::ban_table::Sighting;
 use crate::policy::is_too_broad;
 use crate::prior::Prior;
 use crate::tracked::{Attempt, Counting};
-use crate::{BanTimeIncrement, Effect, Failure, FailureId, Failures, IgnoreSet, Timestamp};
+use crate::{
+    BanTimeIncrement, Effect, Failure, FailureId, Failures, IgnoreReason, IgnoreSet, Timestamp,
+};
 
 /// What one batch tells only once.
 #[derive(Debug, Default)]
@@ -50,11 +52,7 @@ impl JailState {
             return;
         }
         if let Some(reason) = self.ignore_reason(&failure.id, turn.own) {
-            self.totals.ignored += 1;
-            if batch.ignored.replace(&failure.id) != Some(&failure.id) {
-                let (jail, id) = (self.policy.name.clone(), failure.id.clone());
-                turn.effects.push(Effect::Ignored { jail, id, reason });
-            }
+            self.ignored(&failure.id, reason, batch, turn);
             return;
         }
         if matches!(&failure.id, FailureId::Subnet(net) if is_too_broad(net)) {
@@ -63,6 +61,41 @@ impl JailState {
             return;
         }
         self.count(failure, at, line, turn);
+    }
+
+    fn ignored<'a>(
+        &mut self,
+        id: &'a FailureId,
+        reason: IgnoreReason,
+        batch: &mut Batch<'a>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.totals.ignored += 1;
+        if batch.ignored.replace(id) != Some(id) {
+            let (jail, id) = (self.policy.name.clone(), id.clone());
+            turn.effects.push(Effect::Ignored { jail, id, reason });
+        }
+    }
+
+    /// Takes in failures that the operator's program said are not to be counted.
+    pub(crate) fn spared(&mut self, failures: &Failures, turn: &mut Turn<'_>) {
+        let mut batch = Batch::default();
+        for failure in failures.items.iter() {
+            self.ignored(&failure.id, IgnoreReason::Command, &mut batch, turn);
+        }
+    }
+
+    /// Whether [`JailState::failures`] would count this one.
+    pub(crate) fn would_count(&self, failure: &Failure, own: &IgnoreSet, now: Timestamp) -> bool {
+        let at = failure.at.min(now);
+        let is_banned = || {
+            let wider = self.bans.wider(&failure.id).next();
+            self.bans.get(&failure.id).is_some() || wider.is_some()
+        };
+        at >= now.saturating_sub(self.policy.findtime)
+            && self.ignore_reason(&failure.id, own).is_none()
+            && !matches!(&failure.id, FailureId::Subnet(net) if is_too_broad(net))
+            && !is_banned()
     }
 
     fn count(&mut self, failure: &Failure, at: Timestamp, line: &[u8], turn: &mut Turn<'_>) {

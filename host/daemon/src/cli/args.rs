@@ -90,6 +90,14 @@ too.")]
         /// Only this jail, with its banned addresses
         jail: Option<String>,
     },
+    /// Print the numbers of the daemon and of each jail for Prometheus
+    #[command(after_help = "\
+Examples:
+  stockade metrics
+  stockade metrics > /var/lib/node_exporter/stockade.prom
+
+The text exposition format; docs/metrics.md names them all.")]
+    Metrics,
     /// List who is banned
     #[command(
         after_help = "Examples:\n  stockade banned\n  stockade banned sshd\n  stockade banned --json | jq '.bans[].id'"
@@ -130,8 +138,13 @@ Examples:
   sudo stockade reload
   stockade check && sudo stockade reload
 
-A configuration with an error is refused, and the old one stays in force.")]
-    Reload,
+A jail with an error keeps the settings that it had, and the others change; the exit code is 78 then.
+An error that concerns all jails changes nothing, and with --strict every error does that.")]
+    Reload {
+        /// Change nothing where there is any error
+        #[arg(long)]
+        strict: bool,
+    },
     /// Stop the daemon; bans stay in the kernel unless --flush is given
     #[command(after_help = "Examples:\n  stockade stop\n  stockade stop --flush")]
     Stop {
@@ -187,6 +200,10 @@ pub(crate) struct RunArgs {
     /// Decide and report, but change no firewall and keep no state
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Refuse a configuration with any error, at the start and at reloads, instead of running the jails
+    /// that are right
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Where state is kept, instead of the configured directory
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

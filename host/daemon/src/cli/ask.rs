@@ -8,7 +8,7 @@ use stockade_control::{Client, ControlReply, ControlRequest, ExitCode, UnbanRequ
 use stockade_core::JailName;
 
 use super::args::{Command, GlobalArgs};
-use super::{Failure, print, print_json, show};
+use super::{Failure, metrics, print, print_json, show};
 
 /// A daemon that restores or lifts 100,000 bans is busy for seconds, not for a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -29,6 +29,8 @@ pub(super) fn ask(global: &GlobalArgs, command: &Command) -> Result<ExitCode, Fa
             message: error.message.clone(),
             hint: error.hint.clone(),
         });
+    } else if let (Command::Metrics, ControlReply::Status(status)) = (command, &reply) {
+        print(&metrics::metrics(status));
     } else {
         print(&show::reply(&reply, in_detail));
         if let Command::Status { jail: Some(jail) } = command {
@@ -52,6 +54,7 @@ fn request(command: &Command) -> Result<ControlRequest, Failure> {
         Command::Status { jail } => ControlRequest::Status {
             jail: optional(jail.as_deref())?,
         },
+        Command::Metrics => ControlRequest::Status { jail: None },
         Command::Banned { jail } => ControlRequest::Banned {
             jail: optional(jail.as_deref())?,
         },
@@ -70,7 +73,7 @@ fn request(command: &Command) -> Result<ControlRequest, Failure> {
                 whom,
             })
         }
-        Command::Reload => ControlRequest::Reload {},
+        Command::Reload { strict } => ControlRequest::Reload { strict: *strict },
         Command::Stop { flush } => ControlRequest::Stop { flush: *flush },
         _ => ControlRequest::Ping {},
     })
@@ -87,6 +90,6 @@ fn optional(jail: Option<&str>) -> Result<Option<JailName>, Failure> {
 /// The configured socket, also where the rest of the configuration has errors: a running daemon must
 /// stay reachable while somebody edits it.
 fn socket(global: &GlobalArgs) -> PathBuf {
-    let configured = || load(&global.configuration().files().0).daemon.socket;
+    let configured = || load(&global.configuration().files()).daemon.socket;
     global.socket.clone().unwrap_or_else(configured)
 }

@@ -2,6 +2,7 @@
 
 use stockade_config::{AbsentJail, Diagnostic, Severity};
 use stockade_control::ExitCode;
+use stockade_core::Escaped;
 
 use super::args::{CheckArgs, GlobalArgs};
 use super::{Failure, print, print_json};
@@ -12,69 +13,88 @@ pub(super) fn check(global: &GlobalArgs, args: &CheckArgs) -> Result<ExitCode, F
     if let Some(names) = &args.injection {
         return super::injection::check(global, args, names);
     }
-    let mut absent = Vec::new();
-    let (found, jails) = match setup::read(&global.configuration()) {
-        Ok(setup) if !setup.broken.is_empty() => (
-            setup
-                .warnings
-                .into_iter()
-                .chain(setup.broken.into_iter().map(|(_, why)| why))
-                .collect(),
-            None,
-        ),
-        Ok(setup) => {
-            let names = setup
-                .jails
-                .iter()
-                .map(|jail| jail.settings.name.to_string())
-                .collect();
-            absent = setup.settings.absent;
-            (setup.warnings, Some(names))
-        }
-        Err(found) => (found, None::<Vec<String>>),
-    };
-    let wrong = jails.is_none() || found.iter().any(Diagnostic::is_error);
-    let jails = jails.filter(|_| !wrong);
+    let read = setup::read(&global.configuration());
+    let wrong = read.as_ref().map_or(true, setup::Setup::has_errors);
     if global.json {
-        print_json(&serde_json::json!({
-            "ok": !wrong,
-            "jails": jails.unwrap_or_default(),
-            "absent": absent
-                .iter()
-                .map(|jail| serde_json::json!({
-                    "name": jail.name.as_str(),
-                    "message": jail.why,
-                    "built_in": jail.built_in,
-                }))
-                .collect::<Vec<_>>(),
-            "diagnostics": wire(&found),
-        }));
+        print_json(&as_json(&read, wrong));
     } else {
-        tell(&found);
-        match jails {
-            Some(jails) if jails.is_empty() => print("configuration ok, but no jail is enabled\n"),
-            Some(jails) => print(&format!(
-                "configuration ok, enabled jails: {}\n",
-                jails.join(", ")
-            )),
-            None => {
-                let errors = found
-                    .iter()
-                    .filter(|diagnostic| diagnostic.is_error())
-                    .count();
-                eprintln!(
-                    "stockade: {errors} {} in the configuration",
-                    if errors == 1 { "error" } else { "errors" }
-                );
-            }
-        }
-        print(&off(&absent));
+        as_text(&read, wrong);
     }
     Ok(if wrong {
         ExitCode::Config
     } else {
         ExitCode::Ok
     })
+}
+
+/// What was read, or all that is wrong where nothing can run.
+type Read = Result<setup::Setup, Vec<Diagnostic>>;
+
+fn found(read: &Read) -> &[Diagnostic] {
+    match read {
+        Ok(setup) => &setup.found,
+        Err(found) => found,
+    }
+}
+
+/// The jails that can run.
+fn names(setup: &setup::Setup) -> Vec<&str> {
+    let jails = setup.jails.iter();
+    jails.map(|jail| jail.settings.name.as_str()).collect()
+}
+
+fn as_json(read: &Read, wrong: bool) -> serde_json::Value {
+    let setup = read.as_ref().ok();
+    let absent = setup.map_or(&[][..], |setup| &setup.settings.absent);
+    let broken = setup.map_or(&[][..], |setup| &setup.broken);
+    serde_json::json!({
+        "ok": !wrong,
+        "jails": setup.map(names).unwrap_or_default(),
+        "absent": absent
+            .iter()
+            .map(|jail| serde_json::json!({
+                "name": jail.name.as_str(),
+                "message": jail.why,
+                "built_in": jail.built_in,
+            }))
+            .collect::<Vec<_>>(),
+        "broken": broken
+            .iter()
+            .map(|jail| serde_json::json!({
+                "name": Escaped(jail.name.as_bytes()).to_string(),
+                "message": jail.why.to_string(),
+            }))
+            .collect::<Vec<_>>(),
+        "diagnostics": wire(found(read)),
+    })
+}
+
+fn as_text(read: &Read, wrong: bool) {
+    tell(found(read));
+    if wrong {
+        let errors = found(read).iter().filter(|found| found.is_error()).count();
+        eprintln!(
+            "stockade: {errors} {} in the configuration",
+            if errors == 1 { "error" } else { "errors" }
+        );
+    }
+    let Ok(setup) = read else {
+        eprintln!("no jail can run: an error concerns all of them");
+        return;
+    };
+    for jail in &setup.broken {
+        eprintln!("broken: {}", Escaped(jail.name.as_bytes()));
+    }
+    let jails = match names(setup).as_slice() {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    match (wrong, jails.as_str()) {
+        (false, "none") => print("configuration ok, but no jail is enabled\n"),
+        (false, jails) => print(&format!("configuration ok, enabled jails: {jails}\n")),
+        (true, jails) => eprintln!("jails that can run nevertheless: {jails}"),
+    }
+    print(&off(&setup.settings.absent));
 }
 
 /// The jails that are off because this host has nothing for them, with the reason where its own

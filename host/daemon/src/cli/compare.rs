@@ -73,7 +73,7 @@ pub(super) fn compare(global: &GlobalArgs, args: &CompareArgs) -> Result<ExitCod
 
 /// The log that the configuration names.
 fn own_log(global: &GlobalArgs) -> Result<PathBuf, Failure> {
-    let (files, _) = global.configuration().files();
+    let files = global.configuration().files();
     match stockade_config::load(&files).daemon.log_target {
         stockade_config::LogTarget::File(path) => Ok(path),
         _ => Err(

@@ -70,7 +70,7 @@ fn samples(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
 /// The filters with these names, or all of the configuration. Of a fail2ban configuration these are
 /// the filters of the jails that run; by its name every other one can be had too.
 fn filters(global: &GlobalArgs, names: &[String]) -> Result<Vec<(String, Filter)>, Failure> {
-    let loaded = load(&global.configuration().files().0);
+    let loaded = load(&global.configuration().files());
     let tree = global.fail2ban.as_deref().map(Tree::read);
     let mut filters = Vec::new();
     for (name, filter) in &loaded.filters {

@@ -8,6 +8,7 @@ mod compare;
 mod fail2ban_client;
 mod import;
 mod injection;
+mod metrics;
 mod plugin;
 mod regex;
 mod show;

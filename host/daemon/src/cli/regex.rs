@@ -68,7 +68,7 @@ impl Tried {
             Some("toml") => return Self::of_file(path),
             _ => {}
         }
-        let loaded = load(&global.configuration().files().0);
+        let loaded = load(&global.configuration().files());
         if let Some(filter) = loaded
             .settings
             .as_ref()
@@ -80,6 +80,10 @@ impl Tried {
             return Self::of_pattern(&args.filter);
         }
         super::tell(&loaded.diagnostics);
+        if loaded.filters.contains_key(&args.filter) {
+            let message = format!("filter '{}' cannot be used, see above", args.filter);
+            return Err(Failure::text(ExitCode::Config, message));
+        }
         let hint = "give a filter's name, a .toml or .wasm file, or a failregex with <HOST>";
         Err(Failure::text(
             ExitCode::Refused,

@@ -88,6 +88,19 @@ fn troubles(status: &StatusReply, text: &mut String) {
         if let Some(message) = &jail.message {
             text.push_str(&format!("\n{}: {message}\n", jail.name));
         }
+        let unclear = [
+            (jail.total_ambiguous, "can be read with different addresses"),
+            (
+                jail.total_gave_up,
+                "take too many steps to tell whether a pattern matches",
+            ),
+        ];
+        for (lines, why) in unclear.into_iter().filter(|(lines, _)| *lines > 0) {
+            let name = &jail.name;
+            text.push_str(&format!(
+                "\n{name}: {lines} lines not counted, as they {why}; see the log\n"
+            ));
+        }
     }
     for source in status
         .sources
@@ -138,6 +151,8 @@ fn details(status: &StatusReply, text: &mut String) {
         facts.push(("ignored", jail.total_ignored.to_string()));
         facts.push(("too old", jail.total_too_old.to_string()));
         facts.push(("while banned", jail.total_while_banned.to_string()));
+        facts.push(("ambiguous", jail.total_ambiguous.to_string()));
+        facts.push(("gave up", jail.total_gave_up.to_string()));
         for (name, value) in facts {
             text.push_str(&format!("  {name:<13}{value}\n"));
         }
@@ -260,6 +275,14 @@ fn reload(reload: &ReloadReply) -> String {
     if text.is_empty() {
         text.push_str("no jail has changed\n");
     }
+    for jail in &reload.broken {
+        let how = if jail.kept {
+            "keeps the settings that it had"
+        } else {
+            "does not run"
+        };
+        text.push_str(&format!("{} has errors and {how}\n", jail.name));
+    }
     for key in &reload.restart_needed {
         text.push_str(&format!("{key} takes effect at the next start\n"));
     }
@@ -301,6 +324,7 @@ fn word(state: State) -> &'static str {
         State::Waiting => "waiting",
         State::Degraded => "degraded",
         State::Failed => "FAILED",
+        State::Broken => "BROKEN",
         State::Unknown => "unknown",
     }
 }

@@ -17,6 +17,7 @@ use super::actions::Actions;
 use super::durable::{Durable, is_disk_full, tell_corrupt};
 use super::enforcer::{Enforcer, Order, Report};
 use super::engine::Engine;
+use super::ignored::{ChangingIgnores, KnownNames};
 use super::main_loop::{Daemon, Parts, Queues};
 use super::plugins::SharedKv;
 use super::socket::{ControlSocket, SocketError};
@@ -95,9 +96,6 @@ pub(super) async fn boot(
 ) -> Result<Daemon, BootError> {
     let now = clock::now();
     raise_file_limit();
-    for (_, why) in &setup.broken {
-        tracing::error!("{}", why.render());
-    }
     let configured = &setup.settings.daemon;
     let state_dir = args
         .state_dir
@@ -133,6 +131,10 @@ pub(super) async fn boot(
     let mut own = OwnAddresses::open()?;
     engine.own_addresses(&own.current()?, now);
     watchers::watch_own_addresses(own, events.clone())?;
+    // Before the bans of an earlier run come back, so that none of somebody who is ignored now does.
+    for (jail, set) in ChangingIgnores::of(&setup.jails, KnownNames::default()).sets() {
+        engine.changing_ignores(&jail, set, now);
+    }
     restore(&mut engine, stored, adopted, now);
     engine.finish_turn();
 
@@ -140,6 +142,7 @@ pub(super) async fn boot(
         kv: open_kv(&setup, &state_dir, args.dry_run, now),
         config: global.configuration(),
         dry_run: args.dry_run,
+        strict: args.strict,
         state_dir,
         backend,
         log,
@@ -155,6 +158,7 @@ pub(super) async fn boot(
         reports: report_queue,
     };
     let mut daemon = Daemon::new(parts, setup, engine, events, queues)?;
+    daemon.watch_ignores(now);
     daemon.start_jails(now);
     if daemon.has_no_jail() {
         return Err(BootError::NoJail);
@@ -281,7 +285,7 @@ pub(super) fn firewall_rules(setup: &Setup) -> Vec<JailRules> {
     setup
         .jails
         .iter()
-        .filter_map(|jail| super::reload::rules(&jail.settings))
+        .filter_map(|jail| super::rules::rules(&jail.settings))
         .collect()
 }
 
@@ -290,7 +294,7 @@ pub(super) fn policies(setup: &Setup) -> Vec<stockade_core::JailPolicy> {
     setup
         .jails
         .iter()
-        .map(|jail| super::reload::policy(&jail.settings, setup.settings.daemon.db_purge_age))
+        .map(|jail| super::rules::policy(&jail.settings, setup.settings.daemon.db_purge_age))
         .collect()
 }
 

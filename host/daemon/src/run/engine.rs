@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use stockade_core::{Ban, Checkpoint, Decider, Effect, Event, SourceName, Timestamp, UnbanReason};
+use stockade_core::{
+    Ban, Checkpoint, Decider, Effect, Event, IgnoreSet, JailName, SourceName, Timestamp,
+    UnbanReason,
+};
 
 use super::actions::Actions;
 use super::durable::{Durable, Saved};
@@ -115,6 +118,12 @@ impl Engine {
             Effect::StillSeen { .. } => self.suspicious = true,
             told => log::effect(&told),
         }
+    }
+
+    /// Takes in who is ignored now because of names and files.
+    pub(super) fn changing_ignores(&mut self, jail: &JailName, ignores: IgnoreSet, now: Timestamp) {
+        let effects = self.decider.set_changing_ignores(jail, ignores, now);
+        self.take_up(effects, now);
     }
 
     /// Remembers how far a source has been judged.

@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::Event;
 use super::enforcer::{Order, Report};
 use super::engine::Engine;
-use super::names::NameResolver;
+use super::ignored::{ChangingIgnores, IgnoreWatcher, KnownNames};
 use super::plugins::SharedKv;
-use super::reading::{self, Reader, Resume};
+use super::reading::{self, Reader, Resume, Unclear};
 use super::socket::Asked;
 use super::sources::Sources;
 use crate::clock;
@@ -42,6 +42,8 @@ const PURGE_EVERY: Duration = Duration::from_secs(3600);
 pub(super) struct Parts {
     pub(super) config: ConfigFrom,
     pub(super) dry_run: bool,
+    /// A configuration with any error is refused.
+    pub(super) strict: bool,
     pub(super) state_dir: PathBuf,
     pub(super) backend: &'static str,
     pub(super) log: LogHandle,
@@ -60,6 +62,8 @@ pub(super) struct Daemon {
     pub(super) setup: Setup,
     pub(super) engine: Engine,
     pub(super) sources: Sources,
+    /// What was unclear to each jail since the start.
+    pub(super) unclear: BTreeMap<JailName, Unclear>,
     pub(super) readers: Vec<Reader>,
     /// Plugins that do not run, and why not.
     pub(super) failed_plugins: Vec<(PluginName, Role, String)>,
@@ -69,7 +73,8 @@ pub(super) struct Daemon {
     pub(super) has_journal: bool,
     /// How the filter plugin of each jail is.
     pub(super) filters: BTreeMap<JailName, StatusHandle>,
-    pub(super) names: Option<NameResolver>,
+    ignore_watcher: Option<IgnoreWatcher>,
+    known_names: KnownNames,
     pub(super) events: mpsc::Sender<Event>,
     queues: Queues,
     save_at: Option<Instant>,
@@ -124,18 +129,19 @@ impl Daemon {
         events: mpsc::Sender<Event>,
         queues: Queues,
     ) -> io::Result<Self> {
-        let names = NameResolver::start(&setup.jails, events.clone())?;
         Ok(Self {
             parts,
             setup,
             engine,
             sources: Sources::default(),
+            unclear: BTreeMap::new(),
             readers: Vec::new(),
             failed_plugins: Vec::new(),
             failed: BTreeMap::new(),
             has_journal: false,
             filters: BTreeMap::new(),
-            names,
+            ignore_watcher: None,
+            known_names: KnownNames::default(),
             events,
             queues,
             save_at: None,
@@ -241,9 +247,16 @@ impl Daemon {
         match event {
             Event::Judged(judged) => {
                 self.sources.count(&judged);
+                for (jail, unclear) in judged.unclear {
+                    *self.unclear.entry(jail).or_default() += unclear;
+                }
                 for failures in judged.failures {
                     self.engine
                         .handle(stockade_core::Event::Failures(failures), now);
+                }
+                for failures in judged.spared {
+                    self.engine
+                        .handle(stockade_core::Event::Spared(failures), now);
                 }
                 // Each reader has its own checkpoint of a source.
                 let source = SourceName::new(&format!("{}:{}", judged.reader, judged.source));
@@ -252,6 +265,9 @@ impl Daemon {
             Event::NamesResolved(failures) => self
                 .engine
                 .handle(stockade_core::Event::Failures(failures), now),
+            Event::NamesSpared(failures) => self
+                .engine
+                .handle(stockade_core::Event::Spared(failures), now),
             Event::Noticed(reader, notice) => self.sources.notice(&reader, &notice),
             Event::ReaderEnded(name) => {
                 if let Some(index) = self.readers.iter().position(|reader| reader.name == name) {
@@ -259,10 +275,11 @@ impl Daemon {
                 }
             }
             Event::OwnAddresses(addrs) => self.engine.own_addresses(&addrs, now),
-            Event::Resolved(jail, addrs) => {
-                let effects = self.engine.decider.set_resolved_ignores(&jail, &addrs, now);
-                self.engine.take_up(effects, now);
+            // A reader that has gone asks no more.
+            Event::WhoCounts(failures, reply) => {
+                drop(reply.send(self.engine.decider.would_count(&failures, now)));
             }
+            Event::Ignored(jail, ignores) => self.engine.changing_ignores(&jail, ignores, now),
         }
     }
 
@@ -283,6 +300,21 @@ impl Daemon {
         if self.purge_at <= clock::instant() {
             self.purge_at = clock::instant() + PURGE_EVERY;
             self.engine.purge(self.purge_age(), now);
+        }
+    }
+
+    /// Watches the names and files in `ignoreip`. What is known of them holds at once.
+    pub(super) fn watch_ignores(&mut self, now: Timestamp) {
+        self.ignore_watcher = None;
+        let ignores = ChangingIgnores::of(&self.setup.jails, Arc::clone(&self.known_names));
+        for (jail, set) in ignores.sets() {
+            self.engine.changing_ignores(&jail, set, now);
+        }
+        match ignores.watch(self.events.clone()) {
+            Ok(watcher) => self.ignore_watcher = watcher,
+            Err(error) => {
+                tracing::error!("cannot watch the names and files in ignoreip: {error}");
+            }
         }
     }
 
@@ -377,7 +409,7 @@ impl Daemon {
     /// Ends everything in order. Bans stay in the kernel; they run out there by themselves.
     async fn stop(mut self) {
         tracing::info!("stopping");
-        self.names = None;
+        self.ignore_watcher = None;
         self.drain_readers().await;
         self.finish_turn();
         self.engine.save();

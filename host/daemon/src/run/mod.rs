@@ -5,22 +5,27 @@ mod boot;
 mod durable;
 mod enforcer;
 mod engine;
+mod ignored;
 mod main_loop;
-mod names;
 mod plugins;
+mod program;
 mod reading;
 mod reload;
 mod reply;
+mod rules;
 mod socket;
 mod sources;
+mod start;
 mod try_plugin;
 mod unsaved;
 mod watchers;
 
 use std::net::IpAddr;
 
+use stockade_config::Diagnostic;
 use stockade_control::ExitCode;
-use stockade_core::JailName;
+use stockade_core::{Escaped, Failures, IgnoreSet, JailName};
+use tokio::sync::oneshot;
 use tracing::Level;
 
 use crate::cli::{Failure, GlobalArgs, RunArgs};
@@ -46,22 +51,24 @@ enum Event {
     /// This host has these addresses now.
     OwnAddresses(Vec<IpAddr>),
     /// Host names in lines have addresses, for which these failures count.
-    NamesResolved(stockade_core::Failures),
-    /// The names in `ignoreip` of this jail have these addresses now.
-    Resolved(JailName, Vec<IpAddr>),
+    NamesResolved(Failures),
+    /// The same, but the operator's program said that they are not to be counted.
+    NamesSpared(Failures),
+    /// Which of these failures would be counted now?
+    WhoCounts(Failures, oneshot::Sender<Vec<bool>>),
+    /// This is ignored now because of names and files in `ignoreip` of this jail.
+    Ignored(JailName, IgnoreSet),
 }
 
 /// Runs until it is told to stop.
 pub(crate) fn run(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode, Failure> {
-    let setup = setup::read(&global.configuration()).map_err(|found| {
-        crate::cli::tell(&found);
-        Failure::text(ExitCode::Config, "the configuration has errors, see above")
-            .hint("'stockade check' shows them again")
-    })?;
-    let handle = start_log(&setup)?;
-    for warning in &setup.warnings {
-        tracing::warn!("{}", warning.render());
+    let setup = setup::read(&global.configuration()).map_err(|found| refused(&found))?;
+    // Who runs nothing protects nobody: that is to be noticed.
+    if setup.has_errors() && (args.strict || setup.jails.is_empty()) {
+        return Err(refused(&setup.found));
     }
+    let handle = start_log(&setup)?;
+    tell(&setup);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -73,6 +80,27 @@ pub(crate) fn run(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode, Failu
         daemon.run().await;
         Ok(ExitCode::Ok)
     })
+}
+
+fn refused(found: &[Diagnostic]) -> Failure {
+    crate::cli::tell(found);
+    Failure::text(ExitCode::Config, "the configuration has errors, see above")
+        .hint("'stockade check' shows them again")
+}
+
+/// Tells the log what is wrong or odd, and whom it keeps from running.
+fn tell(setup: &Setup) {
+    for found in &setup.found {
+        if found.is_error() {
+            tracing::error!("{}", found.render());
+        } else {
+            tracing::warn!("{}", found.render());
+        }
+    }
+    for jail in &setup.broken {
+        let name = Escaped(jail.name.as_bytes());
+        tracing::error!("[{name}] is broken and does not run: {}", jail.why);
+    }
 }
 
 fn start_log(setup: &Setup) -> Result<log::LogHandle, Failure> {

@@ -1,271 +1,40 @@
-//! Starting the jails of a configuration, and replacing one configuration by another.
+//! Replacing one configuration by another.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use stockade_config::{
-    BlockType, FilterChoice, IgnoreEntry, JailSettings, LogZone, Ports, Protocol,
-};
-use stockade_control::{ControlReply, ErrorKind, ErrorReply, ReloadReply};
-use stockade_core::{
-    BanTimePolicy, FailureId, IgnoreSet, JailName, JailPolicy, PluginName, Timestamp,
-};
-use stockade_firewall::{JailRules, PortRange};
-use stockade_plugins::{FilterPlugin, LoadError, Role};
+use stockade_config::{Diagnostic, LogZone};
+use stockade_control::{BrokenJail, ControlReply, ErrorKind, ErrorReply, ReloadReply};
+use stockade_core::{Escaped, JailName, PluginName};
 
-use super::actions::Actor;
+use super::boot;
 use super::enforcer::Order;
 use super::main_loop::Daemon;
-use super::names::NameResolver;
-use super::reading::plan_readers;
-use super::{boot, plugins};
+use super::start::LoadedPlugins;
 use crate::clock;
 use crate::setup::{self, ReadyFilter, ReadyJail, Setup};
 
-/// The firewall's rules for a jail; `None` for one that only actions are told of.
-pub(super) fn rules(jail: &JailSettings) -> Option<JailRules> {
-    let block = match jail.rules.blocktype {
-        BlockType::Drop => stockade_firewall::BlockType::Drop,
-        BlockType::Reject => stockade_firewall::BlockType::Reject,
-        BlockType::None => return None,
-    };
-    let range = |range: &stockade_config::PortRange| PortRange {
-        first: range.first,
-        last: range.last,
-    };
-    Some(JailRules {
-        jail: jail.name.clone(),
-        ports: match &jail.port {
-            Ports::All => stockade_firewall::Ports::All,
-            Ports::Some(ranges) => {
-                stockade_firewall::Ports::List(ranges.iter().map(range).collect())
-            }
-        },
-        protocols: jail
-            .protocol
-            .iter()
-            .map(|protocol| match protocol {
-                Protocol::Tcp => stockade_firewall::Protocol::Tcp,
-                Protocol::Udp => stockade_firewall::Protocol::Udp,
-            })
-            .collect(),
-        block,
-    })
-}
-
-/// The decider's rules for a jail, which remembers bans for `remember`. Names in `ignoreip` are looked up by [`NameResolver`].
-pub(super) fn policy(jail: &JailSettings, remember: Duration) -> JailPolicy {
-    let ids = jail.rules.ignoreip.iter().filter_map(|entry| match entry {
-        IgnoreEntry::Net(net) => Some(FailureId::from_net(*net)),
-        IgnoreEntry::Text(text) => Some(FailureId::Text(text.as_str().into())),
-        IgnoreEntry::Name(_) => None,
-    });
-    JailPolicy {
-        name: jail.name.clone(),
-        maxretry: jail.rules.maxretry,
-        findtime: jail.rules.findtime,
-        bantime: BanTimePolicy {
-            bantime: jail.rules.bantime,
-            increment: jail.rules.bantime_increment.clone(),
-        },
-        remember,
-        ipv6_prefix: jail.rules.ipv6_prefix,
-        maxmatches: jail.rules.maxmatches,
-        ignore: IgnoreSet::from_ids(ids),
-        ignoreself: jail.rules.ignoreself,
-    }
-}
-
-/// Plugins of a configuration, loaded and configured.
-#[derive(Debug, Default)]
-struct LoadedPlugins {
-    filters: BTreeMap<JailName, FilterPlugin>,
-    actions: Vec<(PluginName, Actor)>,
-    failed: Vec<(PluginName, Role, String)>,
-}
-
 impl Daemon {
-    /// Starts the jails of the first configuration. What is broken fails alone.
-    pub(super) fn start_jails(&mut self, now: Timestamp) {
-        let setup = self.setup.clone();
-        let mut loaded = self.load_plugins(&setup, None);
-        let is_filter = |name: &PluginName| {
-            let mut jails = setup.jails.iter();
-            jails.any(|jail| matches!(&jail.filter, ReadyFilter::Plugin(used) if used == name))
-        };
-        let broken = setup.broken.iter().map(|(name, why)| {
-            let role = if is_filter(name) {
-                Role::Filter
-            } else {
-                Role::Action
-            };
-            (name.clone(), role, why.message.clone())
-        });
-        loaded.failed.extend(broken);
-        for (_, _, why) in &loaded.failed {
-            tracing::error!("{why}");
-        }
-        self.take_over(&setup, loaded, now);
-    }
-
-    /// Takes over a configuration whose plugins are loaded; no reader runs.
-    fn take_over(&mut self, setup: &Setup, loaded: LoadedPlugins, now: Timestamp) {
-        let LoadedPlugins {
-            mut filters,
-            actions,
-            failed,
-        } = loaded;
-        let why = |plugin: &PluginName| {
-            failed
-                .iter()
-                .find(|(name, _, _)| name == plugin)
-                .map(|(_, _, why)| why.clone())
-        };
-        self.failed.clear();
-        for jail in &setup.jails {
-            if let ReadyFilter::Plugin(plugin) = &jail.filter
-                && let Some(why) = why(plugin)
-            {
-                self.failed.insert(jail.settings.name.clone(), why);
-            }
-        }
-        self.filters = filters
-            .iter()
-            .map(|(jail, plugin)| (jail.clone(), plugin.status_handle()))
-            .collect();
-        self.failed_plugins = failed;
-        for (name, actor) in actions {
-            if let Err(error) = self.engine.actions.start(name.clone(), actor) {
-                tracing::error!("cannot start action '{name}': {error}");
-            }
-        }
-        self.engine.actions.assign(boot::actions_of_jails(setup));
-        self.has_journal = super::reading::has_journal();
-        self.sources.renew();
-        let plans = plan_readers(
-            &setup.jails,
-            |jail| filters.remove(&jail.settings.name),
-            self.has_journal,
-            now,
-        );
-        for plan in plans {
-            self.start_reader(plan);
-        }
-    }
-
-    /// Loads the filter plugin of each jail, and the actions that are not running as they are.
-    fn load_plugins(&mut self, setup: &Setup, before: Option<&Setup>) -> LoadedPlugins {
-        let mut loaded = LoadedPlugins::default();
-        for jail in &setup.jails {
-            if let FilterChoice::Plugin(name) = &jail.settings.filter {
-                match self.load(setup, name, Role::Filter, |host, spec| {
-                    host.load_filter(spec)
-                }) {
-                    Some(Ok(plugin)) => {
-                        drop(loaded.filters.insert(jail.settings.name.clone(), plugin))
-                    }
-                    Some(Err(error)) => {
-                        loaded
-                            .failed
-                            .push((name.clone(), Role::Filter, error.to_string()))
-                    }
-                    None => {}
-                }
-            }
-        }
-        let mut used: Vec<&PluginName> = setup
-            .jails
-            .iter()
-            .flat_map(|jail| &jail.settings.rules.actions)
-            .collect();
-        used.sort_unstable();
-        used.dedup();
-        for name in used {
-            let same = before.is_some_and(|before| is_same_action(before, setup, name));
-            if same && self.engine.actions.has(name) {
-                continue;
-            }
-            if let Some(program) = setup.settings.exec.get(name) {
-                let actor = Actor::program(name.clone(), program.value.clone());
-                loaded.actions.push((name.clone(), actor));
-                continue;
-            }
-            match self.load(setup, name, Role::Action, |host, spec| {
-                host.load_action(spec)
-            }) {
-                Some(Ok(plugin)) => loaded
-                    .actions
-                    .push((name.clone(), Actor::Plugin(Box::new(plugin)))),
-                Some(Err(error)) => {
-                    loaded
-                        .failed
-                        .push((name.clone(), Role::Action, error.to_string()))
-                }
-                None => {}
-            }
-        }
-        loaded
-    }
-
-    /// `None` for a plugin that is known to be broken.
-    fn load<T>(
-        &mut self,
-        setup: &Setup,
-        name: &PluginName,
-        role: Role,
-        load: impl FnOnce(
-            &stockade_plugins::PluginHost,
-            stockade_plugins::PluginSpec,
-        ) -> Result<T, LoadError>,
-    ) -> Option<Result<T, LoadError>> {
-        let component = setup.components.get(name)?;
-        let plugin = setup.settings.plugins.get(name)?;
-        let spec = plugins::spec(name, plugin, component, role, self.parts.kv.as_ref());
-        let host = match &self.parts.host {
-            Some(host) => host,
-            None => {
-                let dir = (!self.parts.dry_run).then_some(self.parts.state_dir.as_path());
-                match plugins::host(dir, Arc::clone(&self.parts.clock)) {
-                    Ok(host) => self.parts.host.insert(host),
-                    Err(error) => {
-                        tracing::error!("{}", crate::cli::chain(&error));
-                        return None;
-                    }
-                }
-            }
-        };
-        Some(load(host, spec))
-    }
-
-    /// Reads the configuration again; one with an error changes nothing.
-    pub(super) async fn reload(&mut self) -> ControlReply {
-        let refused = |diagnostics| {
-            ControlReply::Error(ErrorReply {
-                kind: ErrorKind::Config,
-                message: "the new configuration has errors; the old one stays in force".to_owned(),
-                hint: None,
-                diagnostics,
-            })
-        };
-        let setup = match setup::read(&self.parts.config) {
-            Err(found) => return refused(crate::cli::wire(&found)),
+    /// Reads the configuration again. A jail with an error keeps the settings that it had; an error
+    /// that concerns all changes nothing, and so does any where it is to be strict.
+    pub(super) async fn reload(&mut self, strict: bool) -> ControlReply {
+        let strict = strict || self.parts.strict;
+        let mut setup = match setup::read(&self.parts.config) {
+            Err(found) => return refused(&found),
+            Ok(setup) if strict && setup.has_errors() => return refused(&setup.found),
             Ok(setup) => setup,
         };
-        if !setup.broken.is_empty() {
-            let found: Vec<_> = setup.broken.iter().map(|(_, why)| why.clone()).collect();
-            return refused(crate::cli::wire(&found));
-        }
         let before = self.setup.clone();
-        let loaded = self.load_plugins(&setup, Some(&before));
-        if let Some((_, _, why)) = loaded.failed.first() {
-            return ControlReply::error(
-                ErrorKind::Config,
-                format!("{why}; the old configuration stays in force"),
-            );
+        setup.keep_from(&before);
+        let mut loaded = self.load_plugins(&setup, Some(&before));
+        if strict && !loaded.failed.is_empty() {
+            return refused(&loaded.failures());
+        }
+        while self.retreat(&mut setup, &loaded, &before) {
+            loaded = self.load_plugins(&setup, Some(&before));
         }
         let mut reply = difference(&before, &setup);
-        reply.diagnostics = crate::cli::wire(&setup.warnings);
+        reply.broken = broken(&setup);
+        reply.diagnostics = crate::cli::wire(&setup.found);
         self.replace(setup, loaded).await;
         tracing::info!(
             "reloaded: {} jails added, {} removed, {} changed",
@@ -273,7 +42,28 @@ impl Daemon {
             reply.removed.len(),
             reply.changed.len()
         );
+        for jail in &reply.broken {
+            let how = if jail.kept {
+                "keeps its old settings"
+            } else {
+                "does not run"
+            };
+            tracing::error!("[{}] is broken and {how}: {}", jail.name, jail.message);
+        }
         ControlReply::Reload(reply)
+    }
+
+    /// Goes back to the configuration before with plugins that could not be loaded; false where there
+    /// is nothing to go back to.
+    fn retreat(&mut self, setup: &mut Setup, loaded: &LoadedPlugins, before: &Setup) -> bool {
+        let mut gone_back = false;
+        for ((name, ..), why) in loaded.failed.iter().zip(loaded.failures()) {
+            if !setup.found.contains(&why) {
+                setup.found.push(why.clone());
+            }
+            gone_back |= setup.retreat(name, &why, before);
+        }
+        gone_back
     }
 
     async fn replace(&mut self, setup: Setup, loaded: LoadedPlugins) {
@@ -285,28 +75,55 @@ impl Daemon {
             .enforcer
             .order(Order::Configure(boot::firewall_rules(&setup)));
         self.engine.save();
-        self.names = None;
-        match NameResolver::start(&setup.jails, self.events.clone()) {
-            Ok(names) => self.names = names,
-            Err(error) => tracing::error!("cannot look up the names in ignoreip: {error}"),
-        }
+        self.setup = setup.clone();
+        self.watch_ignores(now);
         self.take_over(&setup, loaded, now);
-        self.setup = setup;
     }
 
     /// The same for a signal, which has nobody to answer to.
     pub(super) async fn reload_by_signal(&mut self) {
-        if let ControlReply::Error(error) = self.reload().await {
-            tracing::error!("{}", error.message);
-            for found in error.diagnostics {
-                let line = found
-                    .line
-                    .map(|line| format!(":{line}"))
-                    .unwrap_or_default();
-                tracing::error!("{}{line}: {}", found.path, found.message);
+        let found = match self.reload(false).await {
+            ControlReply::Error(error) => {
+                tracing::error!("{}", error.message);
+                error.diagnostics
+            }
+            ControlReply::Reload(reload) => reload.diagnostics,
+            _ => return,
+        };
+        for found in found {
+            let line = found
+                .line
+                .map(|line| format!(":{line}"))
+                .unwrap_or_default();
+            let text = format!("{}{line}: {}", found.path, found.message);
+            match found.severity {
+                stockade_control::Severity::Error => tracing::error!("{text}"),
+                _ => tracing::warn!("{text}"),
             }
         }
     }
+}
+
+fn refused(found: &[Diagnostic]) -> ControlReply {
+    ControlReply::Error(ErrorReply {
+        kind: ErrorKind::Config,
+        message: "the new configuration has errors; the old one stays in force".to_owned(),
+        hint: None,
+        diagnostics: crate::cli::wire(found),
+    })
+}
+
+fn broken(setup: &Setup) -> Vec<BrokenJail> {
+    let is_kept = |name: &str| {
+        let mut jails = setup.jails.iter();
+        jails.any(|jail| jail.settings.name.as_str() == name)
+    };
+    let broken = setup.broken.iter().map(|jail| BrokenJail {
+        name: Escaped(jail.name.as_bytes()).to_string(),
+        message: jail.why.to_string(),
+        kept: is_kept(&jail.name),
+    });
+    broken.collect()
 }
 
 /// What changes from one configuration to the other.
@@ -401,7 +218,7 @@ fn is_same_jail(before: &Setup, was: &ReadyJail, after: &Setup, is: &ReadyJail) 
         && was.settings.protocol == is.settings.protocol
 }
 
-fn is_same_action(before: &Setup, after: &Setup, name: &PluginName) -> bool {
+pub(super) fn is_same_action(before: &Setup, after: &Setup, name: &PluginName) -> bool {
     let program = |setup: &Setup| {
         let program = setup.settings.exec.get(name)?;
         Some(program.value.clone())

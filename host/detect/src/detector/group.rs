@@ -44,6 +44,7 @@ struct FoundBy {
     host_names: Vec<HostNameFailure>,
     survivors: Vec<Survivor>,
     ambiguous: u64,
+    gave_up: u64,
 }
 
 /// A line of a chunk and what it knows.
@@ -189,10 +190,14 @@ impl Group {
         let host_names: Arc<[HostNameFailure]> = self.found.host_names.drain(..).collect();
         let mut survivors = std::mem::take(&mut self.found.survivors);
         let ambiguous = std::mem::take(&mut self.found.ambiguous);
+        let gave_up = std::mem::take(&mut self.found.gave_up);
         let last = self.jails.len().saturating_sub(1);
         for (i, jail) in self.jails.iter().enumerate() {
             if ambiguous > 0 {
                 scan.ambiguous_of.push((jail.clone(), ambiguous));
+            }
+            if gave_up > 0 {
+                scan.gave_up_of.push((jail.clone(), gave_up));
             }
             if !failures.is_empty() {
                 scan.failures.push(Failures {
@@ -348,6 +353,7 @@ impl Asked<'_> {
         scan.counts.undated += u64::from(heard.dated.at.is_none());
         scan.counts.ignored += u64::from(reader.judgement.ignored.is_some());
         for &which in &reader.judgement.gave_up {
+            found.gave_up += 1;
             give_up(scan, which, self.line.span(), jail);
         }
         if let Some((pattern, readings)) = reader.judgement.ambiguous.take() {

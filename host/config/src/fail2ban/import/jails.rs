@@ -82,7 +82,7 @@ fn whole(
     body.truth("enabled", true);
     scribe.translated("enabled");
     sources(jail, making.host, &mut body, scribe)?;
-    rules::of_jail(jail, &mut body, scribe);
+    rules::of_jail(jail, making.host, &mut body, scribe);
     let asked =
         actions::translate(jail, &mut making.programs, making.host, scribe).map_err(|what| {
             format!("it lets in who is 'banned' ({what}), which stockade does not do")
@@ -117,7 +117,7 @@ pub(super) fn rules_of(
 ) {
     rules::backend(jail, body, scribe);
     rules::reading(jail, making.host, body, scribe);
-    rules::of_jail(jail, body, scribe);
+    rules::of_jail(jail, making.host, body, scribe);
     if let Ok(asked) = actions::translate(jail, programs, making.host, scribe)
         && !jail.actions.is_empty()
     {

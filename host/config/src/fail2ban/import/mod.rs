@@ -17,8 +17,9 @@ mod toml;
 use std::collections::BTreeMap;
 
 use super::{Jails, ResolvedJail, Selection, Tree};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::load::{ConfigFile, ConfigFiles, load};
+use crate::settings::BrokenJail;
 use crate::stock;
 use actions::Programs;
 use filters::Filters;
@@ -40,6 +41,10 @@ pub struct Import {
     pub filters: BTreeMap<String, String>,
     /// What became of everything.
     pub report: Report,
+    /// The jails that are enabled and have no translation.
+    pub broken: Vec<BrokenJail>,
+    /// An error concerns no jail in particular, so that nobody knows what was meant.
+    pub unknown: bool,
 }
 
 /// Translates the jails of `tree` that are enabled.
@@ -50,6 +55,7 @@ pub fn import(tree: &Tree, host: &dyn ImportHost) -> Import {
         broken,
         disabled,
         diagnostics,
+        unknown,
     } = tree.jails(Selection::Enabled);
     let services = host.services();
     let mut scribe = Scribe::new(tree);
@@ -70,8 +76,9 @@ pub fn import(tree: &Tree, host: &dyn ImportHost) -> Import {
         }
         scribe.end();
     }
-    for name in &broken {
-        scribe.begin(name, BTreeMap::new());
+    let unknown = unknown || told.iter().any(Diagnostic::is_error);
+    for jail in &broken {
+        scribe.begin(&jail.name, BTreeMap::new());
         scribe.leave_jail(None, "it has errors, which are told below");
     }
     told.extend(diagnostics);
@@ -82,6 +89,8 @@ pub fn import(tree: &Tree, host: &dyn ImportHost) -> Import {
         filters: making.filters.into_texts(),
         jails: files_of(&found, &bodies, &scribe),
         report: Report::default(),
+        broken,
+        unknown,
     };
     import.leave_out_what_does_not_load(&found, services, &mut scribe);
     let translated = found.iter().filter_map(|jail| {
@@ -89,9 +98,12 @@ pub fn import(tree: &Tree, host: &dyn ImportHost) -> Import {
         let translated = import.jails.contains_key(&jail.name);
         translated.then_some((jail.name.as_str(), filter.name.as_str()))
     });
+    let suggestions = suggestions::of(translated);
+    let notes = scribe.into_notes();
+    import.note_broken(&notes);
     import.report = Report {
-        notes: scribe.into_notes(),
-        suggestions: suggestions::of(translated),
+        notes,
+        suggestions,
         disabled,
         diagnostics: told,
     };
@@ -125,6 +137,20 @@ impl Import {
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.report.diagnostics
+    }
+
+    /// Notes the jails that were left out as a whole.
+    fn note_broken(&mut self, notes: &[Note]) {
+        let left = notes.iter().filter(|note| note.is_of_whole_jail());
+        for note in left {
+            if self.broken.iter().all(|jail| jail.name != note.jail) {
+                let place = note.place.clone().unwrap_or_default();
+                self.broken.push(BrokenJail {
+                    name: note.jail.clone(),
+                    why: Diagnostic::of_file(Severity::Error, &place, note.why.clone()),
+                });
+            }
+        }
     }
 
     /// A jail that stockade would refuse must not keep the others from running.

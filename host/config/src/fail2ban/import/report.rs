@@ -33,6 +33,13 @@ pub struct Note {
     pub place: Option<String>,
 }
 
+impl Note {
+    /// Whether it says that a jail as a whole was left out.
+    pub(super) fn is_of_whole_jail(&self) -> bool {
+        self.verdict == Verdict::Left && self.what == "the jail"
+    }
+}
+
 /// What became of everything.
 #[derive(Clone, Debug, Default)]
 pub struct Report {

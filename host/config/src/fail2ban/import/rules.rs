@@ -5,12 +5,15 @@ use std::time::Duration;
 use stockade_core::{BanTime, BanTimePolicy, TimeWords};
 
 use super::super::{
-    BackendKind, IgnoreAddress, IncrementOptions, JailOptions, ResolvedJail, UseHostNames,
+    BackendKind, IgnoreAddress, IgnoreCache, IncrementOptions, JailOptions, ResolvedJail,
+    UseHostNames,
 };
+use super::actions::command::argv;
 use super::host::ImportHost;
 use super::report::Scribe;
 use super::toml::{Body, quoted};
 use crate::sections::rules::{FINDTIME_MAX, MAXMATCHES_MAX, MAXRETRY_MAX, TIME_MIN};
+use crate::settings::{IGNORE_CACHE_TAGS, IGNORE_TAGS};
 use crate::source::{Located, Origin};
 
 /// What fail2ban takes where nobody wrote anything.
@@ -18,11 +21,19 @@ const MAXRETRY: u32 = 3;
 const MAXMATCHES: u32 = 5;
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
+/// The longest time for which an answer is kept.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Everything but where lines come from and what is done with who is banned.
-pub(super) fn of_jail(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
+pub(super) fn of_jail(
+    jail: &ResolvedJail,
+    host: &dyn ImportHost,
+    body: &mut Body,
+    scribe: &mut Scribe<'_>,
+) {
     rules(&jail.options, body, scribe);
     increment(jail, body, scribe);
-    ignored(jail, body, scribe);
+    ignored(jail, host, body, scribe);
 }
 
 /// Whether files or the journal are read.
@@ -202,14 +213,17 @@ fn time_within(
     value
 }
 
-fn ignored(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
+fn ignored(jail: &ResolvedJail, host: &dyn ImportHost, body: &mut Body, scribe: &mut Scribe<'_>) {
     let options = &jail.options;
     let mut entries = Vec::new();
     for entry in &options.ignoreip {
         match &entry.value {
             IgnoreAddress::Entry(known) => entries.push(known.to_string()),
+            IgnoreAddress::File(path) if path.starts_with('/') => {
+                entries.push(format!("file:{path}"));
+            }
             IgnoreAddress::File(path) => {
-                let why = format!("addresses are not read from files; copy those of '{path}'");
+                let why = format!("the path of the file '{path}' is not absolute");
                 scribe.left("ignoreip", Some(entry.origin), why);
             }
         }
@@ -224,21 +238,72 @@ fn ignored(jail: &ResolvedJail, body: &mut Body, scribe: &mut Scribe<'_>) {
     if own.is_some() {
         scribe.translated("ignoreself");
     }
+    asked(options, host, body, scribe);
+}
+
+/// Who is asked whether somebody is ignored, and how long the answer holds.
+fn asked(options: &JailOptions, host: &dyn ImportHost, body: &mut Body, scribe: &mut Scribe<'_>) {
     let command = options.ignorecommand.as_ref();
-    if let Some(command) = command.filter(|command| !command.value.trim().is_empty()) {
-        scribe.left(
-            "ignorecommand",
-            Some(command.origin),
-            "no program is asked before a ban",
-        );
+    let command = command.filter(|command| !command.value.trim().is_empty());
+    let words = command.map(|command| {
+        (
+            command,
+            argv(&command.value, &IGNORE_TAGS, &|name| host.program(name)),
+        )
+    });
+    let is_asked = matches!(words, Some((_, Ok(_))));
+    if !is_asked {
+        body.list("ignorecommand", &[]);
     }
-    if let Some(cache) = &options.ignorecache {
-        scribe.left(
-            "ignorecache",
-            Some(cache.origin),
-            "it belongs to ignorecommand",
-        );
+    match words {
+        Some((_, Ok(words))) => {
+            body.list("ignorecommand", &words);
+            scribe.translated("ignorecommand");
+        }
+        Some((command, Err(why))) => scribe.left("ignorecommand", Some(command.origin), why),
+        None => {}
     }
+    let Some(cache) = &options.ignorecache else {
+        return body.truth("ignorecache", false);
+    };
+    let IgnoreCache {
+        key,
+        max_count,
+        max_time,
+    } = &cache.value;
+    let key = key.replace("<name>", "<jail>");
+    if !is_asked {
+        let why = "there is no ignorecommand whose answers it could keep";
+        scribe.left("ignorecache", Some(cache.origin), why);
+        body.truth("ignorecache", false);
+    } else if let Some(tag) = unknown_tag(&key) {
+        let why = format!("the tag <{tag}> cannot stand in the key, so no answer is kept");
+        scribe.left("ignorecache", Some(cache.origin), why);
+        body.truth("ignorecache", false);
+    } else {
+        let max_time = (*max_time).clamp(Duration::from_secs(1), DAY);
+        let items = [
+            format!("key = {}", quoted(&key)),
+            format!("max_count = {}", (*max_count).clamp(1, 100_000)),
+            format!("max_time = {}", quoted(&TimeWords(max_time).to_string())),
+        ];
+        body.inline("ignorecache", &items);
+        if max_time == cache.value.max_time {
+            scribe.translated("ignorecache");
+        } else {
+            let why = "an answer is kept for a second at least and a day at most";
+            scribe.different("ignorecache", Some(cache.origin), why);
+        }
+    }
+}
+
+/// The first tag that cannot stand in the key of a cache.
+fn unknown_tag(key: &str) -> Option<&str> {
+    let mut tags = key.split('<').skip(1);
+    tags.find_map(|rest| {
+        let (tag, _) = rest.split_once('>')?;
+        (!IGNORE_CACHE_TAGS.contains(&tag)).then_some(tag)
+    })
 }
 
 /// The family of `bantime.increment`.

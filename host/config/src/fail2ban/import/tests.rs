@@ -148,17 +148,95 @@ fn growing_bans_are_translated_option_by_option() {
     assert!(report.contains(left), "{report}");
 }
 
+/// What becomes of the jail with these lines added: its settings, and the report.
+fn with(lines: &str) -> (crate::settings::JailSettings, String) {
+    let import = imported(&JAIL.replace("[off]", &format!("{lines}[off]")));
+    let loaded = load(&import.files("/imported", String::new()));
+    let told: Vec<String> = loaded.diagnostics.iter().map(Diagnostic::render).collect();
+    let settings = loaded.settings.unwrap();
+    let [jail] = settings.jails.as_slice() else {
+        panic!("{told:#?}");
+    };
+    (jail.clone(), import.report.to_string())
+}
+
+#[test]
+fn who_is_asked_and_what_stands_in_files_is_translated() {
+    let (jail, report) = with(
+        "ignorecache = key=\"<F-USER>@<ip>\", max-count=7, max-time=1h\n\
+        ignoreself = yes\n",
+    );
+    assert_eq!(jail.rules.ignorecommand, ["/bin/x"]);
+    let cache = jail.rules.ignorecache.unwrap();
+    assert_eq!(cache.key, "<F-USER>@<ip>");
+    assert_eq!(
+        (cache.max_count, cache.max_time),
+        (7, Duration::from_secs(3600))
+    );
+    assert!(report.contains("ignorecommand, ignorecache"), "{report}");
+    assert!(jail.rules.ignoreself);
+
+    for (command, why) in [
+        ("/bin/x <ip> | grep a", "it needs a shell, for '|'"),
+        ("/bin/x <matches>", "<matches> is text that attackers write"),
+    ] {
+        let jail = JAIL.replace(
+            "ignorecommand = /bin/x",
+            &format!("ignorecommand = {command}"),
+        );
+        let report = imported(&jail).report.to_string();
+        assert!(
+            report.contains(&format!("left out    ignorecommand: {why}")),
+            "{report}"
+        );
+    }
+    let (jail, report) = with("ignorecache = key=\"<F-X>\"\n");
+    assert_eq!(jail.rules.ignorecache, None);
+    assert!(
+        report.contains("ignorecache: the tag <F-X> cannot stand in the key"),
+        "{report}"
+    );
+
+    let import = imported(&JAIL.replace("192.0.2.0/24", "file:/etc/friends"));
+    assert!(
+        import.jails["x"].contains("\"file:/etc/friends\""),
+        "{}",
+        import.jails["x"]
+    );
+}
+
+#[test]
+fn a_jail_without_a_translation_is_broken_and_says_why() {
+    let jails = format!(
+        "{JAIL}[lost]\nenabled = true\nfilter = nothing\n[none]\nenabled = true\nfilter =\n"
+    );
+    let import = imported(&jails);
+    assert!(!import.unknown);
+    let broken: Vec<String> = import
+        .broken
+        .iter()
+        .map(|jail| format!("{}: {}", jail.name, jail.why.message))
+        .collect();
+    assert_eq!(
+        broken,
+        [
+            "lost: there is no filter 'nothing'",
+            "none: it has no filter"
+        ]
+    );
+    assert!(imported(&format!("[INCLUDES]\nbefore = jail.conf\n{JAIL}")).unknown);
+}
+
 #[test]
 fn the_report_tells_what_became_of_everything() {
     let report = imported(JAIL).report.to_string();
     for line in [
-        "  translated  enabled, logpath, bantime, ignoreip, actionban of action page, port,",
+        "  translated  enabled, logpath, bantime, ignoreip, ignorecommand, actionban of action page, port,",
         "  different   action nftables: bans are in stockade's own nftables table instead of fail2ban's nftables table (/etc/fail2ban/jail.conf:5)",
         "  different   action page: [exec.page] runs it, without a shell and without fail2ban's environment; \
          the ban comes as JSON on standard input (/etc/fail2ban/jail.conf:6)",
         "  left out    actionstart of action page: it is not run: what it prepares must be there before \
          stockade starts (/etc/fail2ban/action.d/page.conf:2)",
-        "  left out    ignorecommand: no program is asked before a ban (/etc/fail2ban/jail.conf:9)",
         "Not enabled, and so not translated:\n  off",
     ] {
         assert!(report.contains(line), "{line}\n{report}");

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use stockade_control::{
     BanEntry, Client, ClientError, ControlReply, ControlRequest, JailStatus, Outcome, RulesReply,
-    StatusReply, Time, TuneRequest, UnbanRequest, UnbanWhom,
+    State, StatusReply, Time, TuneRequest, UnbanRequest, UnbanWhom,
 };
 use stockade_core::{JailName, Timestamp};
 
@@ -100,7 +100,11 @@ impl Commands<'_> {
 
     fn status(&mut self, jail: Option<JailName>) -> Result<StatusReply, Refusal> {
         match self.client.request(&ControlRequest::Status { jail })? {
-            ControlReply::Status(status) => Ok(*status),
+            ControlReply::Status(mut status) => {
+                // fail2ban leaves out a jail that it could not make.
+                status.jails.retain(|jail| jail.state != State::Broken);
+                Ok(*status)
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -346,7 +350,10 @@ impl Commands<'_> {
         for name in words.iter().filter(|word| !word.starts_with("--")) {
             self.rules(name)?;
         }
-        match self.client.request(&ControlRequest::Reload {})? {
+        match self
+            .client
+            .request(&ControlRequest::Reload { strict: false })?
+        {
             ControlReply::Reload(_) => Ok("OK".to_owned()),
             other => Err(unexpected(other)),
         }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stockade_config::ExecSettings;
-use stockade_core::{FailureId, PluginName, Timestamp};
+use stockade_core::{PluginName, Timestamp};
 use stockade_plugins::{ActionError, ActionErrorKind, Decision, PluginStatus, Role, State};
 
-use super::program::{self, INPUT_BYTES_MAX};
+use super::super::program::{self, INPUT_BYTES_MAX, family, filled};
 
 /// Shows how the program does while its thread runs it.
 pub(super) type ExecStatus = Arc<Mutex<PluginStatus>>;
@@ -142,19 +142,13 @@ fn arguments(
     decision: &Decision,
     restored: bool,
 ) -> Result<Vec<String>, ActionError> {
-    let id = decision.subject().to_string();
-    if id.starts_with('-') && matches!(decision.subject(), FailureId::Text(_)) {
-        return Err(ActionError {
-            kind: ActionErrorKind::Invalid,
-            message: format!(
-                "the id {} would be read as an option",
-                stockade_core::Escaped(id.as_bytes())
-            ),
-            retry: false,
-        });
-    }
+    program::check_id(decision.subject()).map_err(|message| ActionError {
+        kind: ActionErrorKind::Invalid,
+        message,
+        retry: false,
+    })?;
     let tags = [
-        ("<ip>", id),
+        ("<ip>", decision.subject().to_string()),
         ("<family>", family(decision.subject()).to_owned()),
         ("<jail>", decision.jail().to_string()),
         ("<time>", decision.at().as_secs().to_string()),
@@ -164,38 +158,6 @@ fn arguments(
         ("<restored>", u8::from(restored).to_string()),
     ];
     Ok(argv.iter().map(|word| filled(word, &tags)).collect())
-}
-
-/// Replaces tags in one pass, so that a value with a tag in it stays as it is.
-fn filled(word: &str, tags: &[(&str, String)]) -> String {
-    let mut out = String::new();
-    let mut rest = word;
-    while let Some(at) = rest.find('<') {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        match tags.iter().find(|(tag, _)| from.starts_with(tag)) {
-            Some((tag, value)) => {
-                out.push_str(value);
-                rest = from.get(tag.len()..).unwrap_or_default();
-            }
-            None => {
-                out.push('<');
-                rest = from.get(1..).unwrap_or_default();
-            }
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// fail2ban's words for the families.
-fn family(id: &FailureId) -> &'static str {
-    match id {
-        FailureId::Addr(addr) if addr.is_ipv4() => "inet4",
-        FailureId::Subnet(net) if net.addr().is_ipv4() => "inet4",
-        FailureId::Addr(_) | FailureId::Subnet(_) => "inet6",
-        FailureId::Text(_) => "text",
-    }
 }
 
 /// Seconds from the ban to its end; -1 for ever.
@@ -236,7 +198,7 @@ fn input(decision: &Decision, restored: bool) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use stockade_core::{Ban, JailName};
+    use stockade_core::{Ban, FailureId, JailName};
 
     use super::*;
 

@@ -2,7 +2,6 @@
 //! endpoint delays nobody.
 
 mod exec;
-mod program;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -18,6 +18,7 @@ use stockade_core::{Escaped, Failure, Failures, JailName, Timestamp};
 use stockade_detect::HostNameFailures;
 use tokio::sync::mpsc::Sender;
 
+use super::asking::{Asker, Question};
 use crate::clock;
 use crate::run::Event;
 
@@ -39,6 +40,8 @@ pub(super) struct HostNameResolvers {
     /// Jails that want to be told of each name that counts.
     warn: BTreeSet<JailName>,
     threads: BTreeMap<JailName, Resolver>,
+    /// What is asked before a failure is counted; then the reader has one jail.
+    question: Option<Question>,
     events: Sender<Event>,
     /// Set when the reader is to end: then nothing more is looked up.
     stop: Arc<AtomicBool>,
@@ -53,12 +56,14 @@ struct Resolver {
 impl HostNameResolvers {
     pub(super) fn new(
         warn: BTreeSet<JailName>,
+        question: Option<Question>,
         events: Sender<Event>,
         stop: Arc<AtomicBool>,
     ) -> Self {
         Self {
             warn,
             threads: BTreeMap::new(),
+            question,
             events,
             stop,
         }
@@ -91,15 +96,18 @@ impl HostNameResolvers {
                 let (waiting, chunks) = sync_channel::<HostNameFailures>(CHUNKS_WAITING_MAX);
                 let mut cache = HostNameCache::new(self.warn.contains(jail));
                 let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
+                let question = self.question.clone();
+                let asker = |question| Asker::new(question, events.clone(), Arc::clone(&stop));
+                let mut asker = question.map(asker);
                 let goes_on = move || !stop.load(Ordering::Acquire);
                 let thread = std::thread::Builder::new()
                     .name(format!("names-{jail}"))
                     .spawn(move || {
                         for named in chunks {
                             let found = cache.resolve(&named, clock::now, &goes_on, look_up);
-                            if let Some(failures) = found {
+                            for event in found.into_iter().flat_map(|it| told(it, &mut asker)) {
                                 // The main loop is gone only when the process ends.
-                                drop(events.blocking_send(Event::NamesResolved(failures)));
+                                drop(events.blocking_send(event));
                             }
                         }
                     })?;
@@ -117,6 +125,18 @@ impl HostNameResolvers {
             }
         }
     }
+}
+
+/// What the main loop is told of failures, after it was asked which of them count.
+fn told(failures: Failures, asker: &mut Option<Asker>) -> Vec<Event> {
+    let Some(asker) = asker else {
+        return vec![Event::NamesResolved(failures)];
+    };
+    // Names that are still to be asked about when the reader ends count for nobody (ADR 6).
+    let sorted = asker.sort(vec![failures], true).unwrap_or_default();
+    let counted = sorted.counted.into_iter().map(Event::NamesResolved);
+    let spared = sorted.spared.into_iter().map(Event::NamesSpared);
+    counted.chain(spared).collect()
 }
 
 fn not_counted(jail: &JailName, lines: usize) {
@@ -334,7 +354,7 @@ mod tests {
     fn a_reader_hands_names_over_and_everything_is_counted_when_it_ends() {
         let (events, mut happened) = tokio::sync::mpsc::channel(8);
         let stop = Arc::new(AtomicBool::new(false));
-        let mut resolvers = HostNameResolvers::new(BTreeSet::new(), events, stop);
+        let mut resolvers = HostNameResolvers::new(BTreeSet::new(), None, events, stop);
         // Read as an address, so that nobody is asked.
         resolvers.hand_over(named(&["192.0.2.1"]));
         resolvers.hand_over(named(&["192.0.2.1", "192.0.2.2"]));

@@ -7,7 +7,7 @@ use stockade_core::{Chunk, Failure, Failures, JailName, Span};
 use stockade_detect::{Detector, HostNameFailures, Matcher, Scan, ScanCounts, Survivor, Survivors};
 use stockade_plugins::{Evaluation, FilterBatch, FilterPlugin, Pushed, State};
 
-use super::Judged;
+use super::{Judged, Unclear};
 use crate::clock;
 
 /// A jail as a reader knows it.
@@ -83,6 +83,7 @@ impl Judge {
             .or_insert_with_key(|wanting| detectors(jails, wanting));
         let mut failures = Vec::new();
         let mut named = Vec::new();
+        let mut unclear = Vec::new();
         let mut counts = ScanCounts::default();
         let now = clock::now();
         for detector in detectors {
@@ -90,6 +91,7 @@ impl Judge {
             tell_ambiguous(chunk, &scan);
             tell_gave_up(chunk, &scan);
             counts = sum(counts, scan.counts);
+            unclear.extend(unclear_of(&scan));
             failures.extend(scan.failures);
             named.extend(scan.host_names);
             if let Some(plugin) = &mut self.plugin {
@@ -105,7 +107,9 @@ impl Judge {
             source: chunk.source.clone(),
             checkpoint: chunk.checkpoint.clone(),
             failures,
+            spared: Vec::new(),
             counts,
+            unclear,
         };
         (judged, named)
     }
@@ -141,6 +145,25 @@ fn tell_ambiguous(chunk: &Chunk, scan: &Scan) {
             }
         );
     }
+}
+
+/// What was unclear to each jail.
+fn unclear_of(scan: &Scan) -> impl Iterator<Item = (JailName, Unclear)> {
+    let ambiguous = scan.ambiguous_of.iter().map(|(jail, lines)| {
+        let unclear = Unclear {
+            ambiguous: *lines,
+            ..Unclear::default()
+        };
+        (jail.clone(), unclear)
+    });
+    let gave_up = scan.gave_up_of.iter().map(|(jail, lines)| {
+        let unclear = Unclear {
+            gave_up: *lines,
+            ..Unclear::default()
+        };
+        (jail.clone(), unclear)
+    });
+    ambiguous.chain(gave_up)
 }
 
 fn tell_gave_up(chunk: &Chunk, scan: &Scan) {

@@ -1,5 +1,6 @@
 //! Readers: a thread each, from the lines of a source to failures on the way to the main loop.
 
+mod asking;
 mod host_names;
 mod judge;
 mod plan;
@@ -11,13 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stockade_core::{Checkpoint, Chunk, Failures, FileCheckpoint, SourceName};
+use stockade_core::{Checkpoint, Chunk, Failures, FileCheckpoint, JailName, SourceName};
 use stockade_detect::ScanCounts;
 use stockade_ingest::{
     FileOptions, FileSpec, Files, Journal, JournalOptions, JournalSpec, Lines, Notice, Waker,
 };
 use tokio::sync::mpsc::Sender;
 
+use asking::Asker;
 use host_names::HostNameResolvers;
 pub(super) use judge::{Judge, JudgedJail};
 pub(super) use plan::{Input, ReaderPlan, plan_readers, source_names};
@@ -37,7 +39,27 @@ pub(super) struct Judged {
     /// Where the source stands after the lines of this verdict.
     pub(super) checkpoint: Checkpoint,
     pub(super) failures: Vec<Failures>,
+    /// Failures that are not to be counted, as the operator's program said.
+    pub(super) spared: Vec<Failures>,
     pub(super) counts: ScanCounts,
+    /// What it could not tell of lines, by jail; only where there is any.
+    pub(super) unclear: Vec<(JailName, Unclear)>,
+}
+
+/// Lines that count for nobody, since it is not clear what they say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unclear {
+    /// They can be read with different addresses.
+    pub(super) ambiguous: u64,
+    /// A pattern took too many steps.
+    pub(super) gave_up: u64,
+}
+
+impl std::ops::AddAssign for Unclear {
+    fn add_assign(&mut self, other: Self) {
+        self.ambiguous += other.ambiguous;
+        self.gave_up += other.gave_up;
+    }
 }
 
 /// A reader that runs.
@@ -90,14 +112,21 @@ pub(super) fn start(
     resume: Resume,
     events: Sender<Event>,
 ) -> Result<Reader, StartError> {
-    let ReaderPlan { name, input, judge } = plan;
+    let ReaderPlan {
+        name,
+        input,
+        judge,
+        question,
+    } = plan;
     let source = Source::open(input, resume)?;
     let stop = Arc::new(AtomicBool::new(false));
     let waker = source.waker();
+    let asker = question.map(|question| Asker::new(question, events.clone(), Arc::clone(&stop)));
     let mut reading = Reading {
         name: name.clone(),
         source,
         judge,
+        asker,
         events,
         stop: Arc::clone(&stop),
     };
@@ -188,6 +217,7 @@ struct Reading {
     name: String,
     source: Source,
     judge: Judge,
+    asker: Option<Asker>,
     events: Sender<Event>,
     stop: Arc<AtomicBool>,
 }
@@ -196,17 +226,34 @@ impl Reading {
     fn run(&mut self) {
         let warn = self.judge.warn_of_names().clone();
         let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
-        let mut host_names = HostNameResolvers::new(warn, events, stop);
-        while !self.stop.load(Ordering::Acquire) {
+        let question = self.asker.as_ref().map(Asker::question);
+        let mut host_names = HostNameResolvers::new(warn, question, events, stop);
+        // Once a chunk is given up, what follows it must not be taken for read.
+        let mut given_up = false;
+        while !self.stop.load(Ordering::Acquire) && !given_up {
             let Self {
                 name,
                 source,
                 judge,
+                asker,
                 events,
                 ..
             } = self;
             let notices = source.poll(&mut |wanted_by, chunk| {
-                let (judged, named) = judge.chunk(name, wanted_by, &chunk);
+                if given_up {
+                    return;
+                }
+                let (mut judged, named) = judge.chunk(name, wanted_by, &chunk);
+                if let Some(asker) = asker {
+                    let again = chunk.checkpoint != Checkpoint::None;
+                    let failures = std::mem::take(&mut judged.failures);
+                    let Ok(sorted) = asker.sort(failures, again) else {
+                        given_up = true;
+                        return;
+                    };
+                    judged.failures = sorted.counted;
+                    judged.spared = sorted.spared;
+                }
                 // The main loop is gone only when the process ends; then nothing is to be kept.
                 drop(events.blocking_send(Event::Judged(judged)));
                 named

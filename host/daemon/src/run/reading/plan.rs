@@ -9,6 +9,7 @@ use stockade_core::Timestamp;
 use stockade_detect::{Matcher, PlanFilter};
 use stockade_plugins::FilterPlugin;
 
+use super::asking::Question;
 use super::judge::{Judge, JudgedJail};
 use crate::setup::{ReadyFilter, ReadyJail};
 
@@ -19,6 +20,8 @@ pub(in crate::run) struct ReaderPlan {
     pub(in crate::run) name: String,
     pub(in crate::run) input: Input,
     pub(in crate::run) judge: Judge,
+    /// What the operator's program is asked; then all failures are of one jail.
+    pub(in crate::run) question: Option<Question>,
 }
 
 /// Where lines come from.
@@ -46,7 +49,7 @@ enum Origin {
 }
 
 /// Plans readers for the jails: one for the files of all plain filters, one for each journal match of
-/// plain filters, and one for each jail with a filter plugin (ADR 2).
+/// plain filters, and one for each jail with a filter plugin (ADR 2) or with an `ignorecommand`.
 pub(in crate::run) fn plan_readers(
     jails: &[ReadyJail],
     mut plugin_of: impl FnMut(&ReadyJail) -> Option<FilterPlugin>,
@@ -58,6 +61,12 @@ pub(in crate::run) fn plan_readers(
     for jail in jails {
         let origin = origin(&jail.settings, has_journal);
         match &jail.filter {
+            // A program takes time that strangers decide.
+            ReadyFilter::Plain(filter) if question(jail).is_some() => {
+                let jails = vec![(jail, Matcher::Plain(Arc::clone(filter)))];
+                let name = format!("asks-{}", jail.settings.name);
+                plans.push(reader(name, origin, &jails, None, now));
+            }
             ReadyFilter::Plain(filter) => {
                 shared
                     .entry(origin)
@@ -96,6 +105,16 @@ pub(in crate::run) fn plan_readers(
         plans.push(reader(name, origin, &jails, None, now));
     }
     plans
+}
+
+/// What the jail asks before a failure is counted.
+fn question(jail: &ReadyJail) -> Option<Question> {
+    let rules = &jail.settings.rules;
+    (!rules.ignorecommand.is_empty()).then(|| Question {
+        jail: jail.settings.name.clone(),
+        argv: rules.ignorecommand.clone(),
+        cache: rules.ignorecache.clone(),
+    })
 }
 
 /// The name that [`stockade_ingest::Journal`] gives a journal with these matches.
@@ -166,6 +185,10 @@ fn reader(
         name,
         input,
         judge: Judge::new(judged.collect(), wanted_by, plugin, warn.collect()),
+        question: match jails {
+            [(jail, _)] => question(jail),
+            _ => None,
+        },
     }
 }
 

@@ -29,11 +29,11 @@ impl Daemon {
         let now = clock::now();
         let event = Event::Failures(failures(&jail, &id, lines, now));
         let effects = self.engine.decider.handle(event, now);
-        let counted = effects.iter().filter_map(|effect| match effect {
+        let mut counted = effects.iter().filter_map(|effect| match effect {
             Effect::Found { count, .. } => Some(*count),
             _ => None,
         });
-        let failures = counted.last().unwrap_or(0);
+        let failures = counted.next_back().unwrap_or(0);
         let results: Vec<ItemResult> = effects.iter().filter_map(result).collect();
         let banned = |item: &&ItemResult| item.outcome == Outcome::Banned;
         let result = results.iter().find(banned).or(results.last()).cloned();

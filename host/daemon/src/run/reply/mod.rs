@@ -28,7 +28,7 @@ impl Daemon {
             ControlRequest::Attempt { jail, id, lines } => self.attempt(jail, &id, &lines).await,
             ControlRequest::Ban { jail, ids } => self.ban(jail, &ids).await,
             ControlRequest::Unban(request) => self.unban(request.jail, &request.whom).await,
-            ControlRequest::Reload {} => self.reload().await,
+            ControlRequest::Reload { strict } => self.reload(strict).await,
             ControlRequest::Stop { flush } => self.stop_reply(flush).await,
             _ => ControlReply::error(ErrorKind::UnknownCommand, "this command is not known here"),
         };

@@ -7,7 +7,6 @@ use stockade_core::{BanTime, Escaped, JailName, parse_bantime, parse_duration};
 use crate::clock;
 use crate::run::boot;
 use crate::run::main_loop::Daemon;
-use crate::run::names::NameResolver;
 
 impl Daemon {
     pub(super) fn rules(&self, name: &JailName) -> ControlReply {
@@ -30,11 +29,7 @@ impl Daemon {
         let now = clock::now();
         let effects = self.engine.decider.reload(boot::policies(&self.setup), now);
         self.engine.take_up(effects, now);
-        self.names = None;
-        match NameResolver::start(&self.setup.jails, self.events.clone()) {
-            Ok(names) => self.names = names,
-            Err(error) => tracing::error!("cannot look up the names in ignoreip: {error}"),
-        }
+        self.watch_ignores(now);
         self.settle().await;
         match self.rules_of(&request.jail) {
             Some(rules) => ControlReply::Tune(Box::new(rules)),

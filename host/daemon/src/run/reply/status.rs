@@ -8,7 +8,7 @@ use stockade_control::{
     AbsentJail, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, LogStatus,
     PluginRole, PluginState, PluginStatus, State, StatusReply, StoreStatus, Time,
 };
-use stockade_core::{BanTime, IpNet, JailName, Timestamp};
+use stockade_core::{BanTime, Escaped, IpNet, JailName, Timestamp};
 use stockade_firewall::{Element, FirewallError};
 use stockade_plugins::Role;
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ use crate::run::reading::source_names;
 
 impl Daemon {
     pub(super) async fn status(&mut self, only: Option<&JailName>) -> ControlReply {
-        if let Some(name) = only.filter(|name| !self.has_jail(name)) {
+        if let Some(name) = only.filter(|name| !self.has_jail(name) && !self.is_broken(name)) {
             return ControlReply::unknown_jail(name.as_str());
         }
         let now = clock::now();
@@ -90,6 +90,11 @@ impl Daemon {
             let settings = &jail.settings;
             let sources = source_names(settings, self.has_journal);
             let (state, message) = self.jail_state(&settings.name, &sources);
+            let unclear = self
+                .unclear
+                .get(&settings.name)
+                .copied()
+                .unwrap_or_default();
             jails.push(JailStatus {
                 state,
                 message,
@@ -111,10 +116,37 @@ impl Daemon {
                     BanTime::Forever => None,
                 },
                 bantime_increment: settings.rules.bantime_increment.as_ref().map(Into::into),
+                total_ambiguous: unclear.ambiguous,
+                total_gave_up: unclear.gave_up,
                 ..JailStatus::from(&counted)
             });
         }
+        jails.extend(self.broken(only));
         jails
+    }
+
+    /// The jails that do not run because their settings have errors.
+    fn broken(&self, only: Option<&JailName>) -> impl Iterator<Item = JailStatus> {
+        let runs = |name: &str| {
+            let mut jails = self.setup.jails.iter();
+            jails.any(|jail| jail.settings.name.as_str() == name)
+        };
+        let broken = self.setup.broken.iter();
+        broken
+            .filter(move |jail| !runs(&jail.name))
+            .filter(move |jail| only.is_none_or(|only| only.as_str() == jail.name))
+            .map(|jail| JailStatus {
+                name: Escaped(jail.name.as_bytes()).to_string(),
+                state: State::Broken,
+                message: Some(jail.why.to_string()),
+                longest_ban_s: Some(0),
+                ..JailStatus::default()
+            })
+    }
+
+    fn is_broken(&self, name: &JailName) -> bool {
+        let mut broken = self.setup.broken.iter();
+        broken.any(|jail| jail.name == name.as_str())
     }
 
     /// The jails that are off because this host has nothing for them; not those of which its
@@ -134,6 +166,14 @@ impl Daemon {
     fn jail_state(&self, name: &JailName, sources: &[String]) -> (State, Option<String>) {
         if let Some(why) = self.failed.get(name) {
             return (State::Failed, Some(why.clone()));
+        }
+        let mut broken = self.setup.broken.iter();
+        if let Some(jail) = broken.find(|jail| jail.name == name.as_str()) {
+            let message = format!(
+                "it keeps its old settings, since the new ones have errors: {}",
+                jail.why
+            );
+            return (State::Degraded, Some(message));
         }
         let known = self.sources.status();
         let mut own = known

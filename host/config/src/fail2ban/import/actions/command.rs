@@ -4,7 +4,6 @@
 //! beyond that, it is not guessed at but refused, with the character that asks for it.
 
 use crate::diagnostic::quoted;
-use crate::settings::EXEC_TAGS;
 
 /// Words that open a construct of the shell where they stand first (POSIX 2.4), and commands that are
 /// its own (2.14 and others that differ from the programs of the name, or have none).
@@ -17,12 +16,16 @@ const OF_THE_SHELL: [&str; 51] = [
 ];
 
 /// Where the programs that a command names are.
-pub(super) type Programs<'p> = &'p dyn Fn(&str) -> Option<String>;
+pub(in super::super) type Programs<'p> = &'p dyn Fn(&str) -> Option<String>;
 
-/// The arguments of a command, or why it is none without a shell.
+/// The arguments of a command with these tags in them, or why it is none without a shell.
 ///
 /// `<ip>` and its like stay; `<fid>`, the id that is banned, is `<ip>` here, and `<name>` `<jail>`.
-pub(super) fn argv(command: &str, programs: Programs<'_>) -> Result<Vec<String>, String> {
+pub(in super::super) fn argv(
+    command: &str,
+    tags: &[&str],
+    programs: Programs<'_>,
+) -> Result<Vec<String>, String> {
     // fail2ban's tags for what its files cannot hold otherwise.
     let command = command.replace("<sp>", " ").replace("<br>", "\n");
     let words = words(command.trim_matches([' ', '\t', '\n']))?;
@@ -32,7 +35,7 @@ pub(super) fn argv(command: &str, programs: Programs<'_>) -> Result<Vec<String>,
     let program = program(first, programs)?;
     let mut argv = Vec::new();
     for word in words {
-        argv.push(ours(&word.text)?);
+        argv.push(ours(&word.text, tags)?);
     }
     if let Some(first) = argv.first_mut() {
         *first = program;
@@ -196,7 +199,7 @@ fn tag_at(text: &str) -> Option<&str> {
 }
 
 /// A word with the tags that programs are given here, under their names here.
-fn ours(word: &str) -> Result<String, String> {
+fn ours(word: &str, tags: &[&str]) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = word;
     while let Some(at) = rest.find('<') {
@@ -211,7 +214,7 @@ fn ours(word: &str) -> Result<String, String> {
         match tag.trim_matches(['<', '>']) {
             "fid" => out.push_str("<ip>"),
             "name" => out.push_str("<jail>"),
-            name if EXEC_TAGS.contains(&name) => out.push_str(tag),
+            name if tags.contains(&name) => out.push_str(tag),
             "matches" | "ipmatches" | "ipjailmatches" => {
                 return Err(format!(
                     "{tag} is text that attackers write: programs get it as JSON on standard input, \
@@ -230,13 +233,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::settings::EXEC_TAGS;
 
     fn programs(name: &str) -> Option<String> {
         (name != "nothing").then(|| format!("/usr/bin/{name}"))
     }
 
     fn split(command: &str) -> Result<Vec<String>, String> {
-        argv(command, &programs)
+        argv(command, &EXEC_TAGS, &programs)
     }
 
     #[test]

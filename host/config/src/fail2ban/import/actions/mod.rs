@@ -1,7 +1,7 @@
 //! Actions: those that fill a firewall are the firewall's work here; a command that needs no shell
 //! becomes a program of its own; the rest is reported.
 
-mod command;
+pub(super) mod command;
 mod firewall;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,7 @@ use super::toml::Body;
 use crate::load::EXEC_MAX;
 use crate::sections::exec::{TIMEOUT, TIMEOUT_MAX};
 use crate::sections::rules::ACTIONS_MAX;
+use crate::settings::EXEC_TAGS;
 use crate::words::is_name;
 use firewall::Fills;
 pub(super) use firewall::{Block, Closure};
@@ -333,7 +334,7 @@ fn argv(
             "<{tag}> differs with the family of the address, which one command cannot"
         )));
     }
-    command::argv(&text, &|name| host.program(name)).map_err(refused)
+    command::argv(&text, &EXEC_TAGS, &|name| host.program(name)).map_err(refused)
 }
 
 /// The command with `<name>` where fail2ban put the jail's own name in, so that jails can share it.

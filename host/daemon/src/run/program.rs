@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use stockade_core::{Escaped, FailureId};
+
 use crate::clock;
 
 /// What a program finds its own programs in; nothing else of our environment is its business.
@@ -52,31 +54,86 @@ fn said_of(said: &[u8]) -> String {
     if said.is_empty() {
         return String::new();
     }
-    format!(": {}", stockade_core::Escaped(said))
+    format!(": {}", Escaped(said))
 }
 
 /// Runs `argv` with `input` on its standard input, at most [`INPUT_BYTES_MAX`] bytes, and waits for
 /// its end. It gets no environment but a path.
 pub(super) fn run(argv: &[String], input: &[u8], timeout: Duration) -> Result<(), ProgramError> {
+    match finish(argv, input, timeout, || false)? {
+        Some(ended) if ended.status.success() => Ok(()),
+        Some(ended) => Err(ended.into_error(argv)),
+        // Nobody stops it.
+        None => Ok(()),
+    }
+}
+
+/// What a program says by its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// 0
+    Yes,
+    /// 1
+    No,
+    /// It was stopped before it said anything.
+    Stopped,
+}
+
+/// Runs `argv` as [`run`] does, for its answer; any other exit code is an error. It is killed when
+/// `is_stopped` says so.
+pub(super) fn ask(
+    argv: &[String],
+    input: &[u8],
+    timeout: Duration,
+    is_stopped: impl Fn() -> bool,
+) -> Result<Answer, ProgramError> {
+    let Some(ended) = finish(argv, input, timeout, is_stopped)? else {
+        return Ok(Answer::Stopped);
+    };
+    match ended.status.code() {
+        Some(0) => Ok(Answer::Yes),
+        Some(1) => Ok(Answer::No),
+        _ => Err(ended.into_error(argv)),
+    }
+}
+
+/// How a program ended, and the beginning of what it said.
+struct Ended {
+    status: ExitStatus,
+    said: Vec<u8>,
+}
+
+impl Ended {
+    fn into_error(self, argv: &[String]) -> ProgramError {
+        ProgramError::Failed {
+            program: argv.first().cloned().unwrap_or_default(),
+            status: self.status,
+            said: self.said,
+        }
+    }
+}
+
+/// Runs a program to its end; `None` where it was stopped.
+fn finish(
+    argv: &[String],
+    input: &[u8],
+    timeout: Duration,
+    is_stopped: impl Fn() -> bool,
+) -> Result<Option<Ended>, ProgramError> {
     let program = argv.first().cloned().unwrap_or_default();
     let (mut child, mut output) = start(argv, input).map_err(|source| ProgramError::Start {
         program: program.clone(),
         source,
     })?;
     let mut said = Vec::new();
-    match wait(
-        &mut child,
-        &mut output,
-        &mut said,
-        clock::instant() + timeout,
-    ) {
-        Ok(Some(status)) if status.success() => Ok(()),
-        Ok(Some(status)) => Err(ProgramError::Failed {
-            program,
-            status,
-            said,
-        }),
-        Ok(None) => {
+    let deadline = clock::instant() + timeout;
+    match wait(&mut child, &mut output, &mut said, deadline, is_stopped) {
+        Ok(Waited::Ended(status)) => Ok(Some(Ended { status, said })),
+        Ok(Waited::Stopped) => {
+            kill(&mut child);
+            Ok(None)
+        }
+        Ok(Waited::TooLong) => {
             kill(&mut child);
             Err(ProgramError::TimedOut { program, timeout })
         }
@@ -113,13 +170,21 @@ fn start(argv: &[String], input: &[u8]) -> io::Result<(Child, PipeReader)> {
     Ok((child, output))
 }
 
-/// Waits for the end, or for `deadline`: then `None`.
+/// What ended a wait.
+enum Waited {
+    Ended(ExitStatus),
+    Stopped,
+    TooLong,
+}
+
+/// Waits for the end, or for `deadline`, or until it is stopped.
 fn wait(
     child: &mut Child,
     output: &mut PipeReader,
     said: &mut Vec<u8>,
     deadline: Instant,
-) -> io::Result<Option<ExitStatus>> {
+    is_stopped: impl Fn() -> bool,
+) -> io::Result<Waited> {
     let mut open = true;
     loop {
         let left = deadline.saturating_duration_since(clock::instant());
@@ -131,10 +196,13 @@ fn wait(
             said.extend(buf.iter().take(n.min(room)));
         }
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+            return Ok(Waited::Ended(status));
+        }
+        if is_stopped() {
+            return Ok(Waited::Stopped);
         }
         if left.is_zero() {
-            return Ok(None);
+            return Ok(Waited::TooLong);
         }
     }
 }
@@ -145,6 +213,49 @@ fn has_said(output: &PipeReader, open: bool, timeout: Duration) -> bool {
     let fds = if open { &mut fds[..] } else { &mut [] };
     let timeout = Timespec::try_from(timeout).ok();
     poll(fds, timeout.as_ref()).is_ok_and(|ready| ready > 0)
+}
+
+/// Replaces tags in one pass, so that a value with a tag in it stays as it is.
+pub(super) fn filled(word: &str, tags: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find('<') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        match tags.iter().find(|(tag, _)| from.starts_with(tag)) {
+            Some((tag, value)) => {
+                out.push_str(value);
+                rest = from.get(tag.len()..).unwrap_or_default();
+            }
+            None => {
+                out.push('<');
+                rest = from.get(1..).unwrap_or_default();
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// fail2ban's words for the families.
+pub(super) fn family(id: &FailureId) -> &'static str {
+    match id {
+        FailureId::Addr(addr) if addr.is_ipv4() => "inet4",
+        FailureId::Subnet(net) if net.addr().is_ipv4() => "inet4",
+        FailureId::Addr(_) | FailureId::Subnet(_) => "inet6",
+        FailureId::Text(_) => "text",
+    }
+}
+
+/// Whether an id can be an argument: one that a log line chose may look like an option.
+pub(super) fn check_id(id: &FailureId) -> Result<(), String> {
+    match id {
+        FailureId::Text(text) if text.starts_with('-') => Err(format!(
+            "the id {} would be read as an option",
+            Escaped(text.as_bytes())
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Ends the program and what it has started.
@@ -206,6 +317,19 @@ mod tests {
     #[test]
     fn a_program_that_leaves_a_child_behind_has_ended() {
         sh("sleep 1000 & echo $!", b"", Duration::from_secs(600)).unwrap();
+    }
+
+    #[test]
+    fn a_program_answers_by_its_exit_code() {
+        let ask = |script: &str, stopped: bool| {
+            let argv = ["/bin/sh", "-c", script].map(str::to_owned);
+            ask(&argv, b"", Duration::from_secs(600), || stopped)
+        };
+        assert_eq!(ask("exit 0", false).unwrap(), Answer::Yes);
+        assert_eq!(ask("exit 1", false).unwrap(), Answer::No);
+        let error = ask("echo broken; exit 2", false).unwrap_err().to_string();
+        assert!(error.ends_with("exit status: 2: broken"), "{error}");
+        assert_eq!(ask("sleep 1000", true).unwrap(), Answer::Stopped);
     }
 
     #[test]
