@@ -358,7 +358,7 @@ fn hostile_text_is_put_into_the_fields_of_samples_that_are_given() {
     let place = Place::new("");
     place.write(
         "filters/app.toml",
-        "failregex = ['^(?:a|b);(?: user=<F-USER>\\S*</F-USER>)? rhost=<ADDR>(?: .*)?$']\n",
+        "failregex = ['^\\s*(?:a|b);(?: user=<F-USER>\\S*</F-USER>)? rhost=<ADDR>(?: .*)?$']\n",
     );
     place.write(
         "app.log",

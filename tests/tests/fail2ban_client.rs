@@ -169,6 +169,10 @@ fn both_clients_say_the_same() {
         let asked = ASKED.lines().filter(|line| !line.is_empty());
         let different: String = asked.filter_map(both).collect();
         assert_eq!(different, "");
+        wait_until("both have banned who failed without a log", || {
+            let banned = both("banned 192.0.2.8").is_none();
+            banned && seen(&ours(&place, &["banned", "192.0.2.8"])).1 == "[['web']]"
+        });
     });
 }
 
@@ -241,7 +245,6 @@ set sshd ignoreself off
 set nojail attempt 192.0.2.7
 set sshd attempt 192.0.2.7
 set web attempt 192.0.2.8 one two three
-banned 192.0.2.8
 get sshd bantime
 set sshd bantime -1
 get sshd bantime

@@ -186,8 +186,14 @@ fn status(stage: &mut Stage, _: &mut Story) -> Result<(), Failure> {
     crate::say("");
     Story::show("stockade status", &stage.stockade.ask(&["status"])?);
     let status = stage.stockade.status()?;
-    match status
-        .pointer("/jails/0/currently_banned")
+    // Jails that are on by themselves, for services that this host has, stand beside it.
+    let jails = status.get("jails").and_then(Value::as_array);
+    let sshd = jails
+        .into_iter()
+        .flatten()
+        .find(|jail| jail.get("name") == Some(&"sshd".into()));
+    match sshd
+        .and_then(|jail| jail.get("currently_banned"))
         .and_then(Value::as_u64)
     {
         Some(1) => Ok(()),
