@@ -12,11 +12,15 @@ pub fn stamp() -> String {
         .to_string()
 }
 
-/// The line of a wrong password that came from `address`, written now.
+/// The line of a wrong password that came from `address`, written now. Each address has a process of
+/// sshd of its own: fail2ban takes the lines of one for a session, which has one address.
 #[must_use]
 pub fn failure(address: &str) -> String {
+    let process = address
+        .bytes()
+        .fold(811_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 32_768);
     format!(
-        "{} bastion sshd[811]: Failed password for root from {address} port 40112 ssh2",
+        "{} bastion sshd[{process}]: Failed password for root from {address} port 40112 ssh2",
         stamp()
     )
 }

@@ -111,6 +111,55 @@ fn begin<'p>(place: &'p Place, dir: &str) -> (Both<'p>, Fail2ban, stockade_tests
 }
 
 #[test]
+fn bans_of_both_are_paired_and_others_told() {
+    in_namespace(|| {
+        let place = Place::new("");
+        let Some(dir) = configure(&place) else { return };
+        let (mut both, theirs, _ours) = begin(&place, &dir);
+        both.attack("192.0.2.1", 3, "[sshd] Ban 192.0.2.1\n");
+        // Who goes on is banned already, which one of the two tells and the other may not.
+        both.log.failures(3, &["192.0.2.1"]);
+        both.attack("2001:db8::1", 3, "[sshd] Ban 2001:db8::1\n");
+        theirs.client(&["set", "sshd", "unbanip", "192.0.2.1"]);
+        place.stockade(&[
+            "--socket",
+            &place.path("control.sock").display().to_string(),
+            "unban",
+            "192.0.2.1",
+        ]);
+        wait_until("both have lifted it", || {
+            both.said("[sshd] Unban 192.0.2.1")
+        });
+        both.pass(3);
+        let (code, same) = both.compare(&["fail2ban/log"]);
+        assert_eq!(
+            (code, &same["same"], &same["only"]),
+            (0, &2.into(), &Value::Array(Vec::new())),
+            "{same}"
+        );
+
+        theirs.client(&["set", "sshd", "banip", "192.0.2.7"]);
+        place.ask(r#"{"command":"ban","jail":"sshd","ids":["192.0.2.8"]}"#);
+        both.pass(4);
+        let (code, differ) = both.compare(&["fail2ban/log"]);
+        let only: Vec<String> = differ["only"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| format!("{} {} {}", it["by"], it["jail"], it["id"]).replace('"', ""))
+            .collect();
+        assert_eq!(code, 1, "{differ}");
+        let mut sorted = only.clone();
+        sorted.sort();
+        assert_eq!(
+            sorted,
+            ["ours sshd 192.0.2.8", "theirs sshd 192.0.2.7"],
+            "{differ}"
+        );
+    });
+}
+
+#[test]
 fn a_rotated_log_is_read_as_a_whole_and_restored_bans_are_not_made_again() {
     in_namespace(|| {
         let place = Place::new("");

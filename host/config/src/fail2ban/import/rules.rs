@@ -66,6 +66,25 @@ pub(super) fn reading(
     scribe: &mut Scribe<'_>,
 ) {
     let options = &jail.options;
+    encoding(options, host, body, scribe);
+    zone(options, host, body, scribe);
+    for (name, option) in [
+        ("skip_if_nologs", &options.skip_if_nologs),
+        ("systemd_if_nologs", &options.systemd_if_nologs),
+    ] {
+        if let Some(option) = option {
+            let why = "a log need not exist yet: the jail waits for it";
+            scribe.left(name, Some(option.origin), why);
+        }
+    }
+}
+
+fn encoding(
+    options: &JailOptions,
+    host: &dyn ImportHost,
+    body: &mut Body,
+    scribe: &mut Scribe<'_>,
+) {
     let encoding = options.logencoding.as_ref();
     let name = encoding.map_or("auto".to_owned(), |it| it.value.to_ascii_lowercase());
     match (host.encoding(&name), encoding) {
@@ -81,6 +100,9 @@ pub(super) fn reading(
             }
         }
     }
+}
+
+fn zone(options: &JailOptions, host: &dyn ImportHost, body: &mut Body, scribe: &mut Scribe<'_>) {
     let Some(zone) = &options.logtimezone else {
         return body.text("logtimezone", "local");
     };
@@ -93,15 +115,6 @@ pub(super) fn reading(
             let why = "it is no zone that fail2ban knows; the host's own is taken";
             scribe.left("logtimezone", Some(zone.origin), why);
             body.text("logtimezone", "local");
-        }
-    }
-    for (name, option) in [
-        ("skip_if_nologs", &options.skip_if_nologs),
-        ("systemd_if_nologs", &options.systemd_if_nologs),
-    ] {
-        if let Some(option) = option {
-            let why = "a log need not exist yet: the jail waits for it";
-            scribe.left(name, Some(option.origin), why);
         }
     }
 }

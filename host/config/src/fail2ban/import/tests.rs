@@ -394,6 +394,18 @@ fn values_that_stockade_does_not_take_are_cut_and_told() {
 }
 
 #[test]
+fn what_fail2ban_does_without_a_log_is_said_to_be_another_thing_here() {
+    let import = imported(&format!(
+        "{PLAIN}action = nftables\nskip_if_nologs = true\nsystemd_if_nologs = no\n"
+    ));
+    let said = told(&import, "x");
+    for option in ["skip_if_nologs", "systemd_if_nologs"] {
+        let line = format!("left out    {option}: a log need not exist yet: the jail waits for it");
+        assert!(said.contains(&line), "{line}\n{said}");
+    }
+}
+
+#[test]
 fn where_lines_come_from_is_translated_or_the_jail_is_left_out() {
     let of = |lines: &str| {
         imported(&format!(
