@@ -14,6 +14,10 @@ use crate::source::DatePattern;
 /// How long after a line with a date a line without one is taken to belong to it. fail2ban's value.
 pub(crate) const UNDATED_MAX: Duration = Duration::from_secs(60);
 
+/// Where in a line a date that templates describe must stand: each of thirty reads all of it, which in
+/// a line of 64 KiB would take longer than everything else. Only a client makes lines of this length.
+const DATE_WITHIN: usize = 8 * 1024;
+
 /// Where a filter looks for the date of a line.
 #[derive(Debug)]
 pub(crate) enum Dates {
@@ -90,7 +94,7 @@ impl Dating {
                 start: found.start,
                 end: found.end,
             }),
-            (Dates::Templates(_), Some(detector)) => detector.find(line, now),
+            (Dates::Templates(_), Some(detector)) => detector.find(head(line), now),
             (Dates::Nowhere | Dates::Templates(_), _) => {
                 return Dated {
                     at: Some(now),
@@ -126,9 +130,40 @@ impl Dating {
     }
 }
 
+/// Where the date of a line is looked for.
+fn head(line: &str) -> &str {
+    line.get(..line.floor_char_boundary(DATE_WITHIN))
+        .unwrap_or(line)
+}
+
 /// Which of `templates` cannot be compiled by itself.
 fn faulty(templates: &[String]) -> Option<usize> {
     templates
         .iter()
         .position(|template| Templates::compile(std::slice::from_ref(template)).is_err())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_stands_where_it_can_be_found_in_little_time() {
+        let templates = DatePattern::Templates(vec!["{DEFAULT}".to_owned()]);
+        let dates = Dates::compile(&templates).unwrap();
+        let at = |before: &str| {
+            let line = format!("{before} 2026-11-23 05:54:13 and so on");
+            let mut usual = DateFinder::new(TimeZone::UTC);
+            let mut dating = dates.dating(&TimeZone::UTC);
+            let now = Timestamp::from_secs(1_795_413_420);
+            dating.of(&dates, &line, None, now, &mut usual).cut
+        };
+        let date = "2026-11-23 05:54:13".len();
+        let before = "é".repeat(DATE_WITHIN / 2 - date);
+        assert_eq!(
+            at(&before),
+            Some((before.len() + 1, before.len() + 1 + date))
+        );
+        assert_eq!(at(&"é".repeat(DATE_WITHIN / 2)), None);
+    }
 }

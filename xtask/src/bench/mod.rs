@@ -7,6 +7,7 @@
 mod corpus;
 mod detect;
 mod fail2ban;
+mod hostile;
 mod latency;
 mod memory;
 mod ours;
@@ -65,6 +66,8 @@ pub(crate) struct Args {
 enum Only {
     /// Measure how fast lines are judged, and compare with everybody who can be had
     Detect(detect::Args),
+    /// Measure what hostile lines of up to 64 KiB cost each filter; fails where one costs 10 ms
+    Hostile(hostile::Args),
 }
 
 /// What is measured how often.
@@ -101,6 +104,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             inside: args.inside.as_deref(),
         };
         return detect::run(detect, &common);
+    }
+    if let Some(Only::Hostile(hostile)) = &args.only {
+        return hostile::run(hostile);
     }
     match (&args.inside, args.build.given()?) {
         (Some(folder), Some(built)) => inside(args, folder, &built),

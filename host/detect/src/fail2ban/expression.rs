@@ -38,10 +38,23 @@ const EXPANDED_LEN_MAX: usize = 4 * PATTERN_LEN_MAX;
 /// Memory of the form for any characters; classes such as `\w` have thousands of them.
 const UNICODE_SIZE_MAX: usize = 16 * PATTERN_SIZE_MAX;
 /// Memory for the states that a lazy automaton keeps.
-const LAZY_CACHE: usize = 512 * 1024;
-/// Steps that a match may go back and forth. Honest lines need some hundreds; this many take about
-/// ten milliseconds, which is what a hostile line may cost.
-const STEPS_MAX: usize = 100_000;
+const LAZY_CACHE: usize = 4 * 1024 * 1024;
+/// Steps that a match may go back and forth, times the length of the longest line that has so many.
+/// A step may look at the whole rest of the line, so that the product is what a hostile line costs:
+/// about ten milliseconds. An honest line of 200 bytes needs some hundreds of steps.
+const STEP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Lengths of lines that have their own number of steps. Longer ones, which only several lines at once
+/// can be, have that of the last.
+const LENGTHS: [usize; 5] = [256, 1024, 4 * 1024, 16 * 1024, 64 * 1024];
+
+/// Bytes of a subject times bytes of an expression, beyond which it is not told what groups hold. For
+/// each byte an expression takes up to 0.9 µs, growing with its size, and a filter has two: the
+/// prefregex and a failregex.
+const CAPTURE_WORK_MAX: usize = 512 * 1024 * 1024;
+/// What every expression can take: web servers refuse requests that would make longer lines.
+const CAPTURED_MIN: usize = 8 * 1024;
+/// What none can take.
+const CAPTURED_MAX: usize = 16 * 1024;
 
 /// How a pattern is to be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +80,7 @@ enum Engine {
     Linear(Box<Linear>),
     Backtracking {
         necessary: Box<Linear>,
-        fancy: Box<fancy_regex::Regex>,
+        fancy: Box<Backtracking>,
     },
 }
 
@@ -133,7 +146,7 @@ impl Expression {
     fn of_tree(node: &Node, names: BTreeMap<String, usize>, groups: usize) -> Result<Self, Fault> {
         let (engine, hir) = if node.needs_backtracking() {
             let (necessary, hir) = Linear::new(node, Form::NecessaryAscii, Form::Necessary, false)?;
-            let fancy = Box::new(backtracking(node)?);
+            let fancy = Box::new(Backtracking::new(node)?);
             let necessary = Box::new(necessary);
             (Engine::Backtracking { necessary, fancy }, hir)
         } else {
@@ -234,7 +247,8 @@ impl Expression {
                 if !necessary.regex(ascii)?.is_match(input) {
                     return Ok(false);
                 }
-                let found = fancy.captures_from_pos(subject, from.min(subject.len()));
+                let regex = fancy.of_length(subject.len())?;
+                let found = regex.captures_from_pos(subject, from.min(subject.len()));
                 let Some(found) = found.map_err(|_| GaveUp)? else {
                     return Ok(false);
                 };
@@ -314,6 +328,12 @@ impl Linear {
             }
         }
         let regex = self.regex(ascii)?;
+        if is_dear(regex, input.get_span().len()) && !self.captures.is_empty() {
+            return match regex.is_match(input.clone()) {
+                true => Err(GaveUp),
+                false => Ok(false),
+            };
+        }
         groups.slots.clear();
         groups.slots.resize(2 * (self.captures.len() + 1), None);
         if regex.search_slots(input, &mut groups.slots).is_none() {
@@ -394,6 +414,12 @@ pub(super) fn parsed(text: &str, unicode: bool) -> Result<Hir, Fault> {
         .map_err(|error| Fault::whole(error.to_string().replace('\n', " ")))
 }
 
+/// Whether it would take too long to tell what the groups of a match in a subject of `bytes` hold.
+fn is_dear(regex: &Regex, bytes: usize) -> bool {
+    let max = (CAPTURE_WORK_MAX / regex.memory_usage().max(1)).clamp(CAPTURED_MIN, CAPTURED_MAX);
+    bytes > max
+}
+
 fn regex(hir: &Hir, captures: bool, size_max: usize) -> Result<Regex, Fault> {
     let which = if captures {
         WhichCaptures::All
@@ -418,12 +444,50 @@ fn regex(hir: &Hir, captures: bool, size_max: usize) -> Result<Regex, Fault> {
         })
 }
 
-fn backtracking(node: &Node) -> Result<fancy_regex::Regex, Fault> {
-    fancy_regex::RegexBuilder::new(&render(node, Form::Backtracking))
-        .backtrack_limit(STEPS_MAX)
-        .delegate_size_limit(UNICODE_SIZE_MAX)
-        .build()
-        .map_err(|error| Fault::whole(error.to_string().replace('\n', " ")))
+/// An expression that goes back and forth, for lines of each length; made when one is needed.
+#[derive(Debug)]
+struct Backtracking {
+    text: String,
+    of_length: [OnceLock<Option<fancy_regex::Regex>>; LENGTHS.len()],
+}
+
+impl Backtracking {
+    fn new(node: &Node) -> Result<Self, Fault> {
+        let new = Self {
+            text: render(node, Form::Backtracking),
+            of_length: Default::default(),
+        };
+        // What is wrong with it is to be known now.
+        let regex = new
+            .build(0)
+            .map_err(|error| Fault::whole(error.to_string().replace('\n', " ")))?;
+        let [first, ..] = &new.of_length;
+        drop(first.set(Some(regex)));
+        Ok(new)
+    }
+
+    fn build(&self, length: usize) -> Result<fancy_regex::Regex, Box<fancy_regex::Error>> {
+        fancy_regex::RegexBuilder::new(&self.text)
+            .backtrack_limit(steps(length))
+            .delegate_size_limit(UNICODE_SIZE_MAX)
+            .build()
+            .map_err(Box::new)
+    }
+
+    /// For a subject of `bytes`.
+    fn of_length(&self, bytes: usize) -> Result<&fancy_regex::Regex, GaveUp> {
+        let length = LENGTHS.partition_point(|&max| max < bytes);
+        let length = length.min(LENGTHS.len() - 1);
+        let regex = self.of_length.get(length).ok_or(GaveUp)?;
+        let regex = regex.get_or_init(|| self.build(length).ok());
+        regex.as_ref().ok_or(GaveUp)
+    }
+}
+
+/// Steps of lines of a length, which is one of [`LENGTHS`] by its place there.
+fn steps(length: usize) -> usize {
+    let bytes = LENGTHS.get(length).copied().unwrap_or(usize::MAX);
+    STEP_BYTES_MAX / bytes
 }
 
 /// May a date be cut out between these neighbouring bytes of what remains? Dates begin and end at

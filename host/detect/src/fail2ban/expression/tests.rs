@@ -135,6 +135,42 @@ fn the_limit_of_steps_is_no_miss() {
 }
 
 #[test]
+fn the_longer_a_line_the_fewer_steps_it_has() {
+    let expression = compile(r"^(?=(a+)+$)\1b");
+    for length in LENGTHS {
+        let subject = format!("{}!b\n", "a".repeat(length - 3));
+        let found = expression.find(&subject, &mut Groups::default());
+        assert_eq!(found, Err(GaveUp), "{length}");
+        let Engine::Backtracking { fancy, .. } = &expression.engine else {
+            panic!("it is not linear");
+        };
+        let at = LENGTHS.iter().position(|own| *own == length).unwrap();
+        // What a line costs at most does not depend on its length, and each has an engine of its own.
+        assert_eq!(steps(at) * length, STEP_BYTES_MAX);
+        assert!(fancy.of_length[at].get().is_some());
+    }
+    // An honest line needs few of them.
+    let expression = compile(r"^login of (?!root).* from (?P<ip4>\S+)(?: port \d+)?$");
+    let honest = format!("login of {} from 192.0.2.1 port 1\n", "x".repeat(200));
+    assert_eq!(expression.find(&honest, &mut Groups::default()), Ok(true));
+}
+
+#[test]
+fn of_a_line_that_is_too_long_it_is_not_told_what_groups_hold() {
+    let expression = compile(r"^(?:(?P<user>a|bb)+|c)(?:d|e?)*.*? (?P<ip4>\d+)(?: .*| )$");
+    let find = |len: usize, end: &str| {
+        let subject = format!("{} 1 {end}\n", "a".repeat(len));
+        expression.find(&subject, &mut Groups::default())
+    };
+    assert_eq!(find(CAPTURED_MIN - 10, ""), Ok(true));
+    assert_eq!(find(CAPTURED_MAX + 10, ""), Err(GaveUp));
+    // That it does not match is known all the same.
+    let none = compile(r"^(?:(?P<user>a|bb)+|c)(?:d|e?)*.*? (?P<ip4>\d+)(?: .*| )y$");
+    let subject = format!("{} 1 x\n", "a".repeat(CAPTURED_MAX));
+    assert_eq!(none.find(&subject, &mut Groups::default()), Ok(false));
+}
+
+#[test]
 fn required_texts_are_words_that_no_date_can_part() {
     let required = |source: &str| -> Vec<String> {
         let expression = compile(source);
