@@ -23,6 +23,7 @@ use crate::text::{Heard, RawLine, SourceState, TextReader, masked};
 pub struct FilterRun {
     filter: Arc<Filter>,
     log: Log,
+    gave_up: bool,
 }
 
 /// A log that a filter reads.
@@ -57,8 +58,6 @@ pub struct Finding {
     /// Addresses that the line can be read with, where there are several: a detector counts it for
     /// nobody then, where fail2ban takes one of them.
     pub readings: Vec<IpAddr>,
-    /// Patterns gave up on the line, so that there may be more to find.
-    pub gave_up: bool,
 }
 
 impl FilterRun {
@@ -68,13 +67,21 @@ impl FilterRun {
         Self {
             log: Log::new(&filter, zone),
             filter,
+            gave_up: false,
         }
+    }
+
+    /// Whether patterns gave up on the last line, so that there may have been more to find.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.gave_up
     }
 
     /// Tries every failregex on the next line, also those after one that matches, as the tests of
     /// fail2ban's own filters do; `line` may have its end. `given` is its time where the source tells
     /// it. A filter in the native dialect finds at most one.
     pub fn line(&mut self, line: &[u8], given: Option<Timestamp>, now: Timestamp) -> Vec<Finding> {
+        self.gave_up = false;
         if line.len() > LINE_LEN_MAX {
             return Vec::new();
         }
@@ -86,6 +93,7 @@ impl FilterRun {
         match &self.filter.engine {
             Engine::Fail2ban(rules) => {
                 let heard = self.log.read(&self.filter, rules, line, true);
+                self.gave_up = !self.log.reader.judgement.gave_up.is_empty();
                 self.log.findings(heard, now)
             }
             Engine::Native(_) | Engine::Json(_) => self.log.native_finding(&self.filter, line),
@@ -179,7 +187,6 @@ impl Log {
 
     fn findings(&mut self, heard: Heard, now: Timestamp) -> Vec<Finding> {
         let judgement = &mut self.reader.judgement;
-        let gave_up = !judgement.gave_up.is_empty();
         let matches = judgement.matches.drain(..);
         matches
             .filter(|matched| matched.identity != Some(Identity::Refused))
@@ -193,7 +200,6 @@ impl Log {
                 captures: matched.captures,
                 users: matched.users,
                 readings: matched.readings,
-                gave_up,
             })
             .collect()
     }
@@ -222,7 +228,6 @@ impl Log {
                 .collect(),
             users: Vec::new(),
             readings: Vec::new(),
-            gave_up: false,
         }]
     }
 
@@ -281,5 +286,30 @@ fn outcome_of(matched: &Match, heard: Heard) -> Outcome {
             None => Outcome::Nobody { pattern },
         },
         None => Outcome::Waiting { pattern },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Dialect, FilterSource};
+
+    #[test]
+    fn that_a_pattern_gave_up_is_known_although_nothing_was_found() {
+        let source = FilterSource {
+            failregex: vec!["^ <ADDR> (?P<as>a)(?!(?P=as)*(?P=as)*(?P=as)*y)a*$".to_owned()],
+            dialect: Dialect::Fail2ban,
+            ..FilterSource::default()
+        };
+        let filter = Arc::new(Filter::compile(&source).unwrap());
+        let mut run = FilterRun::new(filter, TimeZone::UTC);
+        let now = Timestamp::from_secs(1_124_013_600);
+        let mut found = |line: &str| {
+            let found = run.line(line.as_bytes(), None, now).len();
+            (found, run.gave_up())
+        };
+        let costly = format!("Aug 14 09:59:59 192.0.2.1 {}", "a".repeat(250));
+        assert_eq!(found(&costly), (0, true));
+        assert_eq!(found("Aug 14 09:59:59 192.0.2.1 aa"), (1, false));
     }
 }

@@ -99,7 +99,7 @@ impl Engine for Ours {
         journal: bool,
     ) -> Result<Vec<Verdict>, String> {
         let found = filter.run.line(line, journal.then_some(self.now), self.now);
-        if found.iter().any(|finding| finding.gave_up) {
+        if filter.run.gave_up() {
             return Err("a pattern gave up".to_owned());
         }
         Ok(found.into_iter().map(Verdict::from).collect())

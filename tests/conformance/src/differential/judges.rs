@@ -154,7 +154,7 @@ impl<'a> Judges<'a> {
         let judged = lines.iter().map(|line| {
             let now = Timestamp::from_secs(line.now);
             let found = run.line(&line.text, journal.then_some(now), now);
-            if found.iter().any(|one| one.gave_up) {
+            if run.gave_up() {
                 return Err(GAVE_UP.to_owned());
             }
             Ok(found.into_iter().map(Verdict::from).collect())
