@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::collections::BTreeSet;
     use std::error::Error;
     use std::fmt::Write as _;
     use std::net::{IpAddr, Ipv4Addr};
@@ -25,7 +26,7 @@ mod linux {
 
     use stockade_core::{IpNet, JailName};
     use stockade_firewall::{
-        BackendChoice, BlockType, Change, JailRules, PortRange, Ports, Protocol, open,
+        Backend, BlockType, Change, Hook, JailRules, PortRange, Ports, Protocol,
     };
 
     type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -75,21 +76,22 @@ mod linux {
                 timeout: Some(TIMEOUT),
             })
             .collect();
-        let mut firewall = open(BackendChoice::Nftables)?;
+        let mut firewall = Backend::Nftables.open()?;
         firewall.configure(&[JailRules {
             jail,
             ports: Ports::List(vec![PortRange::single(22)]),
             protocols: vec![Protocol::Tcp],
             block: BlockType::Drop,
+            hooks: BTreeSet::from([Hook::Input]),
         }])?;
         let begin = now();
-        firewall.apply(&changes)?;
+        let refused = firewall.apply(&changes)?;
         let seconds = begin.elapsed().as_secs_f64();
         let begin = now();
         let held = firewall.list()?.len();
         let listing = begin.elapsed().as_secs_f64();
         firewall.teardown()?;
-        if held != changes.len() {
+        if held != changes.len() || !refused.is_empty() {
             return Err(format!("{held} of {BANS} bans are in the kernel").into());
         }
         Ok((seconds, listing))

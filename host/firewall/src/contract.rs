@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stockade_core::{IpNet, JailName};
 
+use crate::rules::JailRules;
 use crate::{FirewallError, Watch};
 
 /// Longest timeout that is handed to the kernel: 100 years.
@@ -31,7 +32,10 @@ pub const PREFIX_LEN_MIN_V6: u8 = 12;
 /// All calls block, but only for as long as the kernel works. All are idempotent.
 pub trait Firewall: fmt::Debug + Send {
     /// Name of the backend, as written in configuration and shown to the user.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
+
+    /// Who ends a ban when its time is over.
+    fn timeouts(&self) -> Timeouts;
 
     /// Makes the rules be exactly these, in one transaction.
     ///
@@ -48,11 +52,13 @@ pub trait Firewall: fmt::Debug + Send {
     /// Of several changes for one jail and network the last counts. One call is one transaction as
     /// far as the kernel takes so much at once, else a few, each of them whole.
     ///
+    /// Answers with the changes that were refused and why, such as a network that is too wide
+    /// ([`check_net`]) or a jail that is not configured; all others are applied.
+    ///
     /// # Errors
-    /// A network that is too wide ([`check_net`]) or a jail that is not configured: all other
-    /// changes are applied nevertheless. [`FirewallError::Gone`] where somebody deleted our rules:
-    /// [`Firewall::configure`] and reconcile. Else what the kernel refused.
-    fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError>;
+    /// Where it is not known what was applied. [`FirewallError::Gone`] where somebody deleted our rules:
+    /// [`Firewall::configure`] and reconcile.
+    fn apply(&mut self, changes: &[Change]) -> Result<Vec<Refusal>, FirewallError>;
 
     /// What is banned at this moment, of all jails, asked from the kernel.
     ///
@@ -76,143 +82,38 @@ pub trait Firewall: fmt::Debug + Send {
     ///
     /// # Errors
     /// Where the kernel does not let us listen.
-    fn watch(&self) -> Result<Option<Watch>, FirewallError>;
-}
+    fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError>;
 
-/// Which backend to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BackendChoice {
-    /// The best one this machine has.
-    #[default]
-    Auto,
-    /// nftables by netlink.
-    Nftables,
-    /// None: record what would be done (`--dry-run`).
-    None,
-}
+    /// Ends connections that these networks have at this moment, so that a ban also holds for who is in
+    /// already; how many there were. Nothing where the backend knows no connections.
+    ///
+    /// # Errors
+    /// Where the kernel cannot be asked or refuses.
+    fn end_connections(&mut self, nets: &[IpNet]) -> Result<usize, FirewallError> {
+        let _ = nets;
+        Ok(0)
+    }
 
-/// What the firewall has to know of one jail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JailRules {
-    /// The jail whose bans these rules enforce.
-    pub jail: JailName,
-    /// Destination ports that are closed to banned addresses.
-    pub ports: Ports,
-    /// Protocols that are closed to banned addresses. Empty means all: with [`Ports::All`] every
-    /// packet, with a list of ports every protocol that has ports.
-    pub protocols: Vec<Protocol>,
-    /// What happens to packets of banned addresses.
-    pub block: BlockType,
-}
-
-/// Destination ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// Every port, and for protocols without ports everything.
-    All,
-    /// These ports; must not be empty.
-    List(Vec<PortRange>),
-}
-
-/// Ports from `first` to `last`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PortRange {
-    /// First port.
-    pub first: u16,
-    /// Last port, not less than `first`.
-    pub last: u16,
-}
-
-impl PortRange {
-    /// This one port.
-    #[must_use]
-    pub const fn single(port: u16) -> Self {
-        Self {
-            first: port,
-            last: port,
-        }
+    /// What was stopped since the rules were made, for jails where the backend counts it.
+    ///
+    /// # Errors
+    /// Where the kernel cannot be asked.
+    fn counters(&mut self) -> Result<Vec<Counter>, FirewallError> {
+        Ok(Vec::new())
     }
 }
 
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
-        }
-    }
-}
-
-/// A transport protocol that has ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// UDP-Lite (RFC 3828).
-    UdpLite,
-    /// DCCP (RFC 4340).
-    Dccp,
-    /// SCTP (RFC 9260).
-    Sctp,
-}
-
-impl Protocol {
-    /// Every protocol that has ports.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::Udp, Self::UdpLite, Self::Dccp, Self::Sctp];
-
-    /// Number in the IP header (IANA "Assigned Internet Protocol Numbers").
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Dccp => 33,
-            Self::Sctp => 132,
-            Self::UdpLite => 136,
-        }
-    }
-
-    /// Name as in `/etc/protocols` and in nft.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::UdpLite => "udplite",
-            Self::Dccp => "dccp",
-            Self::Sctp => "sctp",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What happens to packets of a banned address (`blocktype`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BlockType {
-    /// They vanish; the sender waits for its own timeout.
-    #[default]
-    Drop,
-    /// The sender is told: a reset for TCP, ICMP "port unreachable" for the rest.
-    Reject,
-}
-
-impl BlockType {
-    /// Name as in configuration and in nft.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-            Self::Reject => "reject",
-        }
-    }
+/// Who ends a ban when its time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeouts {
+    /// The kernel, or a daemon beside it: a ban ends also where stockade does not run. Longer timeouts
+    /// than `max` are shortened to it, and renewed in time by [`crate::difference()`].
+    Kept {
+        /// The longest timeout.
+        max: Duration,
+    },
+    /// We do, by an unban: [`Element::expires`] is always `None`.
+    Ours,
 }
 
 /// One thing to change.
@@ -255,6 +156,26 @@ impl Change {
     }
 }
 
+/// Changes that were not applied, all for the same reason.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What was asked for; never empty.
+    pub changes: Vec<Change>,
+    /// Why it was not done.
+    pub error: FirewallError,
+}
+
+/// Packets that the rules of one jail have stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The jail.
+    pub jail: JailName,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, with their IP headers.
+    pub bytes: u64,
+}
+
 /// One network that the kernel blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
@@ -279,6 +200,21 @@ pub enum Health {
     },
 }
 
+/// Checks that a change can be meant: what is banned is narrow enough, and its jail has rules.
+pub(crate) fn check_change(change: &Change, rules: &[JailRules]) -> Result<(), FirewallError> {
+    let Change::Ban { jail, net, .. } = change else {
+        return Ok(());
+    };
+    check_net(*net)?;
+    if !rules.iter().any(|rule| rule.jail == *jail) {
+        return Err(FirewallError::UnknownJail {
+            jail: jail.clone(),
+            net: *net,
+        });
+    }
+    Ok(())
+}
+
 /// Checks that `net` is narrow enough to be banned.
 ///
 /// # Errors
@@ -294,45 +230,9 @@ pub fn check_net(net: IpNet) -> Result<(), FirewallError> {
     Ok(())
 }
 
-/// Checks that rules make sense, before any backend acts on them.
-pub(crate) fn check_rules(rules: &[JailRules]) -> Result<(), FirewallError> {
-    for (index, rule) in rules.iter().enumerate() {
-        let bad = |what: String| FirewallError::BadRules {
-            jail: rule.jail.clone(),
-            what,
-        };
-        if rules
-            .iter()
-            .take(index)
-            .any(|other| other.jail == rule.jail)
-        {
-            return Err(bad("it is listed twice".to_owned()));
-        }
-        let Ports::List(ranges) = &rule.ports else {
-            continue;
-        };
-        if ranges.is_empty() {
-            return Err(bad("its list of ports is empty".to_owned()));
-        }
-        if let Some(range) = ranges.iter().find(|range| range.first > range.last) {
-            return Err(bad(format!("port range {range} ends before it begins")));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rules(jail: &str, ports: Ports) -> JailRules {
-        JailRules {
-            jail: JailName::try_new(jail).unwrap(),
-            ports,
-            protocols: vec![Protocol::Tcp],
-            block: BlockType::Drop,
-        }
-    }
 
     #[test]
     fn a_ban_of_the_whole_internet_is_refused() {
@@ -342,28 +242,6 @@ mod tests {
         }
         for net in ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32", "::1/128"] {
             check_net(net.parse().unwrap()).unwrap();
-        }
-    }
-
-    #[test]
-    fn rules_that_make_no_sense_are_refused_with_the_jails_name() {
-        let backwards = PortRange { first: 2, last: 1 };
-        for (given, text) in [
-            (
-                vec![rules("a", Ports::List(vec![]))],
-                "jail 'a': its list of ports is empty",
-            ),
-            (
-                vec![rules("b", Ports::List(vec![backwards]))],
-                "jail 'b': port range 2-1 ends before it begins",
-            ),
-            (
-                vec![rules("c", Ports::All), rules("c", Ports::All)],
-                "jail 'c': it is listed twice",
-            ),
-        ] {
-            let error = check_rules(&given).unwrap_err().to_string();
-            assert!(error.contains(text), "{error}");
         }
     }
 }

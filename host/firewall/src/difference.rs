@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stockade_core::{IpNet, JailName, Timestamp};
 
-use crate::contract::{Change, Element, TIMEOUT_MAX};
+use crate::contract::{Change, Element, Timeouts};
 
 /// By how much an element's end may miss the wanted one and still count as right.
 ///
@@ -29,15 +29,20 @@ pub struct Wanted {
 ///
 /// `actual` is what [`crate::Firewall::list`] answered at the time `now`. Bans that are over do not
 /// count as wanted. Of several bans for one jail and network the longest counts. Elements whose end
-/// is right within [`EXPIRY_SLACK`] are left alone.
+/// is right within [`EXPIRY_SLACK`] are left alone; where we end bans ourselves, all that are wanted.
 #[must_use]
-pub fn difference(wanted: &[Wanted], actual: &[Element], now: Timestamp) -> Vec<Change> {
+pub fn difference(
+    wanted: &[Wanted],
+    actual: &[Element],
+    timeouts: Timeouts,
+    now: Timestamp,
+) -> Vec<Change> {
     let mut missing = index(wanted, now);
     let mut changes = Vec::new();
     for element in actual {
         let key = (element.jail.clone(), element.net.trunc());
         match missing.get(&key) {
-            Some(&timeout) if near(timeout, element.expires) => {
+            Some(&timeout) if is_right(timeout, element.expires, timeouts) => {
                 missing.remove(&key);
             }
             Some(_) => {}
@@ -75,10 +80,18 @@ fn index(wanted: &[Wanted], now: Timestamp) -> BTreeMap<(JailName, IpNet), Optio
     index
 }
 
-fn near(wanted: Option<Duration>, actual: Option<Duration>) -> bool {
+/// Whether an element needs no renewal.
+///
+/// A timeout that had to be shortened is renewed when half of the longest possible is over, so that
+/// even a ban for ever outlives a long stop of ours and costs one change in that time.
+fn is_right(wanted: Option<Duration>, actual: Option<Duration>, timeouts: Timeouts) -> bool {
+    let Timeouts::Kept { max } = timeouts else {
+        return true;
+    };
     match (wanted, actual) {
         (None, None) => true,
-        (Some(wanted), Some(actual)) => wanted.min(TIMEOUT_MAX).abs_diff(actual) <= EXPIRY_SLACK,
+        (Some(wanted), Some(actual)) if wanted <= max => wanted.abs_diff(actual) <= EXPIRY_SLACK,
+        (Some(_), Some(actual)) => actual >= max / 2,
         _ => false,
     }
 }
@@ -88,6 +101,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::contract::TIMEOUT_MAX;
+
+    const KEPT: Timeouts = Timeouts::Kept { max: TIMEOUT_MAX };
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -123,7 +139,7 @@ mod tests {
             element("2001:db8::/64", None),
             element("192.0.2.2/32", Some(TIMEOUT_MAX.as_secs())),
         ];
-        assert_eq!(difference(&wanted, &actual, NOW), []);
+        assert_eq!(difference(&wanted, &actual, KEPT, NOW), []);
     }
 
     #[test]
@@ -150,7 +166,7 @@ mod tests {
             net: net.parse().unwrap(),
         };
         assert_eq!(
-            difference(&wanted, &actual, NOW),
+            difference(&wanted, &actual, KEPT, NOW),
             [
                 unban("192.0.2.4/32"),
                 unban("192.0.2.5/32"),
@@ -159,6 +175,32 @@ mod tests {
                 ban("192.0.2.3/32", None),
             ]
         );
+    }
+
+    #[test]
+    fn shortened_timeouts_are_renewed_when_half_of_them_is_over() {
+        let day = 24 * 3600;
+        let max = Duration::from_secs(20 * day);
+        let wanted = [wanted("192.0.2.1/32", Some(90 * day))];
+        let renewed = |left| {
+            let actual = [element("192.0.2.1/32", Some(left))];
+            difference(&wanted, &actual, Timeouts::Kept { max }, NOW).len()
+        };
+        assert_eq!([20 * day, 10 * day, 10 * day - 1].map(renewed), [0, 0, 1]);
+    }
+
+    #[test]
+    fn where_we_end_bans_ourselves_only_their_presence_counts() {
+        let wanted = [
+            wanted("192.0.2.1/32", Some(600)),
+            wanted("192.0.2.2/32", Some(0)),
+        ];
+        let actual = [element("192.0.2.1/32", None), element("192.0.2.2/32", None)];
+        let unban = Change::Unban {
+            jail: jail("sshd"),
+            net: "192.0.2.2/32".parse().unwrap(),
+        };
+        assert_eq!(difference(&wanted, &actual, Timeouts::Ours, NOW), [unban]);
     }
 
     /// What a firewall would hold after `changes`.
@@ -215,8 +257,8 @@ mod tests {
             actual in proptest::collection::vec(any_element(), 0..20),
         ) {
             let actual = after(&actual, &[]);
-            let held = after(&actual, &difference(&wanted, &actual, NOW));
-            prop_assert_eq!(difference(&wanted, &held, NOW), vec![]);
+            let held = after(&actual, &difference(&wanted, &actual, KEPT, NOW));
+            prop_assert_eq!(difference(&wanted, &held, KEPT, NOW), vec![]);
         }
 
         #[test]
@@ -225,7 +267,7 @@ mod tests {
             actual in proptest::collection::vec(any_element(), 0..20),
         ) {
             let actual = after(&actual, &[]);
-            let held = after(&actual, &difference(&wanted, &actual, NOW));
+            let held = after(&actual, &difference(&wanted, &actual, KEPT, NOW));
             for element in &held {
                 prop_assert!(wanted.iter().any(|ban| ban.jail == element.jail
                     && ban.net == element.net

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use stockade_core::{IpNet, JailName};
 
-use crate::contract::{Change, Element, Firewall, Health, JailRules, check_net, check_rules};
+use crate::contract::{Change, Element, Firewall, Health, Refusal, Timeouts, check_change};
+use crate::rules::{JailRules, check_rules};
 use crate::{FirewallError, Watch};
 
 /// The backend of `--dry-run`: takes and lists bans as a firewall would, and blocks nobody.
@@ -13,7 +14,7 @@ use crate::{FirewallError, Watch};
 /// Bans that ran out vanish from the list, as they would in the kernel.
 #[derive(Debug, Default)]
 pub struct NoFirewall {
-    jails: Vec<JailName>,
+    rules: Vec<JailRules>,
     held: BTreeMap<(JailName, IpNet), Option<Instant>>,
 }
 
@@ -26,42 +27,44 @@ impl NoFirewall {
 }
 
 impl Firewall for NoFirewall {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "none"
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::Kept { max: Duration::MAX }
     }
 
     fn configure(&mut self, rules: &[JailRules]) -> Result<(), FirewallError> {
         check_rules(rules)?;
-        self.jails = rules.iter().map(|rule| rule.jail.clone()).collect();
-        let jails = &self.jails;
-        self.held.retain(|(jail, _), _| jails.contains(jail));
+        self.rules = rules.to_vec();
+        self.held
+            .retain(|(jail, _), _| rules.iter().any(|rule| rule.jail == *jail));
         Ok(())
     }
 
-    fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
+    fn apply(&mut self, changes: &[Change]) -> Result<Vec<Refusal>, FirewallError> {
         let now = now();
-        let mut refused = Ok(());
+        let mut refused = Vec::new();
         for change in changes {
-            let key = (change.jail().clone(), change.net().trunc());
-            let timeout = match change {
-                Change::Unban { .. } => {
-                    self.held.remove(&key);
-                    continue;
-                }
-                Change::Ban { timeout, .. } => *timeout,
-            };
-            if let Err(error) = check_net(change.net()) {
-                refused = Err(error);
-            } else if !self.jails.contains(change.jail()) {
-                let (jail, net) = key;
-                refused = Err(FirewallError::UnknownJail { jail, net });
-            } else {
-                // An end beyond what the clock can hold is no end.
-                let end = timeout.and_then(|timeout| now.checked_add(timeout));
-                self.held.insert(key, end);
+            if let Err(error) = check_change(change, &self.rules) {
+                refused.push(Refusal {
+                    changes: vec![change.clone()],
+                    error,
+                });
+                continue;
             }
+            let key = (change.jail().clone(), change.net().trunc());
+            match change {
+                Change::Unban { .. } => self.held.remove(&key),
+                // An end beyond what the clock can hold is no end.
+                Change::Ban { timeout, .. } => {
+                    let end = timeout.and_then(|timeout| now.checked_add(timeout));
+                    self.held.insert(key, end)
+                }
+            };
         }
-        refused
+        Ok(refused)
     }
 
     fn list(&mut self) -> Result<Vec<Element>, FirewallError> {
@@ -81,11 +84,11 @@ impl Firewall for NoFirewall {
 
     fn teardown(&mut self) -> Result<(), FirewallError> {
         self.held.clear();
-        self.jails.clear();
+        self.rules.clear();
         Ok(())
     }
 
-    fn watch(&self) -> Result<Option<Watch>, FirewallError> {
+    fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError> {
         Ok(None)
     }
 }
@@ -105,7 +108,9 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{BlockType, Ports};
+    use std::collections::BTreeSet;
+
+    use crate::rules::{BlockType, Hook, Ports};
 
     #[test]
     fn bans_are_recorded_per_configured_jail() {
@@ -124,12 +129,17 @@ mod tests {
                 ports: Ports::All,
                 protocols: vec![],
                 block: BlockType::Drop,
+                hooks: BTreeSet::from([Hook::Input]),
             }])
             .unwrap();
         let refused = firewall
             .apply(&[ban(&other, None), ban(&sshd, None)])
-            .unwrap_err();
-        assert!(matches!(refused, FirewallError::UnknownJail { .. }));
+            .unwrap();
+        assert!(matches!(
+            refused.as_slice(),
+            [Refusal { changes, error: FirewallError::UnknownJail { .. } }]
+                if *changes == [ban(&other, None)]
+        ));
         assert_eq!(
             firewall.list().unwrap(),
             [Element {
@@ -138,11 +148,11 @@ mod tests {
                 expires: None
             }]
         );
-        firewall.apply(&[ban(&sshd, Some(Duration::ZERO))]).unwrap();
+        let over = ban(&sshd, Some(Duration::ZERO));
+        assert!(firewall.apply(&[over]).unwrap().is_empty());
         assert_eq!(firewall.list().unwrap(), []);
-        firewall
-            .apply(&[Change::Unban { jail: sshd, net }])
-            .unwrap();
+        let unban = Change::Unban { jail: sshd, net };
+        assert!(firewall.apply(&[unban]).unwrap().is_empty());
         assert_eq!(firewall.probe().unwrap(), Health::InPlace);
     }
 }

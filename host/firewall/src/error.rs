@@ -7,26 +7,61 @@ use stockade_core::{IpNet, JailName};
 /// Why the firewall could not be used or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
-    /// The process lacks `CAP_NET_ADMIN` in its network namespace.
-    #[error("not permitted to use nftables")]
+    /// The process lacks `CAP_NET_ADMIN` in its network namespace, or is not root.
+    #[error("not permitted to use {backend}")]
     NotPermitted {
-        /// The kernel's answer.
+        /// Name of the backend.
+        backend: &'static str,
+        /// The system's answer.
         source: io::Error,
     },
-    /// The kernel has no nf_tables, or not for the family `inet`.
-    #[error("this kernel has no nftables")]
-    NoNftables {
-        /// The kernel's answer.
-        source: io::Error,
+    /// This machine lacks what the backend needs.
+    #[error("cannot use {backend}: {what}")]
+    Unavailable {
+        /// Name of the backend.
+        backend: &'static str,
+        /// What is missing, such as `there is no program 'ipset'`.
+        what: String,
+        /// What the user can do about it.
+        hint: Option<&'static str>,
     },
-    /// There is no backend for this operating system.
-    #[error("there is no firewall backend for this operating system")]
-    NoBackend,
-    /// Our table, or part of it, is not in the kernel (any more).
-    #[error("cannot {act}: the table 'inet stockade' is gone or was altered by somebody else")]
+    /// No backend can work on this machine.
+    #[error("no firewall can be used here{}", listed(.missing))]
+    NoBackend {
+        /// What is missing for each backend.
+        missing: Vec<String>,
+    },
+    /// Our rules, or part of them, are not there (any more).
+    #[error("cannot {act}: {what} is gone or was altered by somebody else")]
     Gone {
         /// What was tried.
         act: String,
+        /// What is gone, such as `the table 'inet stockade'`.
+        what: &'static str,
+    },
+    /// Somebody else holds what is needed; trying again helps.
+    #[error("cannot {act}: {what}")]
+    Busy {
+        /// What was tried.
+        act: String,
+        /// Who holds what, such as `another program holds the lock of iptables`.
+        what: String,
+    },
+    /// There is no room for more bans.
+    #[error("cannot {act}: {what} is full")]
+    Full {
+        /// What was tried.
+        act: String,
+        /// What is full, such as `ipset 'stockade-sshd-4'`.
+        what: String,
+    },
+    /// A program or a service that enforces for us failed.
+    #[error("cannot {act}: {reason}")]
+    Failed {
+        /// What was tried.
+        act: String,
+        /// What the program said, or how it ended; escaped.
+        reason: String,
     },
     /// The kernel refused a change; of its transaction nothing was applied.
     #[error("the kernel refused to {act}{}", and_more(*.more))]
@@ -86,13 +121,19 @@ impl FirewallError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotPermitted { .. } => Some("run as root or with CAP_NET_ADMIN"),
-            Self::NoNftables { .. } => Some(
-                "load the kernel module nf_tables (`modprobe nf_tables`), or use a kernel with \
-                 CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
-            ),
+            Self::Unavailable { hint, .. } => *hint,
             _ => None,
         }
     }
+}
+
+fn listed(missing: &[String]) -> String {
+    let mut text = String::new();
+    for (index, one) in missing.iter().enumerate() {
+        text.push_str(if index == 0 { ": " } else { "; " });
+        text.push_str(one);
+    }
+    text
 }
 
 fn and_more(more: usize) -> String {

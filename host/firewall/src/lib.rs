@@ -4,15 +4,15 @@
 //! unbans, tell what the kernel really has, tell whether the rules are still there, go away. The
 //! pure function [`difference()`] says what has to change for the kernel to hold what is wanted, so
 //! a flush behind our back, a crash and an upgrade all heal by the same three calls: `configure`,
-//! `list`, `apply`.
+//! `list`, `apply`. Everything that goes in and comes out is a plain value, so that the part that may
+//! change the firewall can become a process of its own.
 //!
-//! The backend is nftables, spoken to by netlink; no `nft` process is started. It guards what is
-//! addressed to this machine (hook `input`). Traffic that the machine forwards, such as ports that
-//! a container engine publishes by DNAT, does not pass that hook and is not blocked.
+//! A [`Backend`] is a value too, with its options; [`choose`] finds the best one of this machine.
 //!
 //! This crate decides nothing and stores nothing. It also knows the machine's own addresses
 //! ([`OwnAddresses`]), because it is the crate that speaks netlink.
 
+mod backend;
 mod contract;
 mod difference;
 mod dry_run;
@@ -22,11 +22,13 @@ mod netlink;
 #[cfg(target_os = "linux")]
 mod nftables;
 mod own_addresses;
+mod rules;
 mod watch;
 
+pub use backend::{Backend, Choice, choose};
 pub use contract::{
-    BackendChoice, BlockType, Change, Element, Firewall, Health, JailRules, PREFIX_LEN_MIN_V4,
-    PREFIX_LEN_MIN_V6, PortRange, Ports, Protocol, TIMEOUT_MAX, TIMEOUT_MIN, check_net,
+    Change, Counter, Element, Firewall, Health, PREFIX_LEN_MIN_V4, PREFIX_LEN_MIN_V6, Refusal,
+    TIMEOUT_MAX, TIMEOUT_MIN, Timeouts, check_net,
 };
 pub use difference::{EXPIRY_SLACK, Wanted, difference};
 pub use dry_run::NoFirewall;
@@ -34,21 +36,7 @@ pub use error::FirewallError;
 #[cfg(target_os = "linux")]
 pub use nftables::Nftables;
 pub use own_addresses::OwnAddresses;
+pub use rules::{
+    BlockType, Hook, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE,
+};
 pub use watch::{Seen, Watch};
-
-/// Opens the backend of this choice and checks that it may be used.
-///
-/// Changes nothing: rules appear with [`Firewall::configure`].
-///
-/// # Errors
-/// [`FirewallError::NotPermitted`] without `CAP_NET_ADMIN`, [`FirewallError::NoNftables`] where the
-/// kernel lacks nf_tables, [`FirewallError::NoBackend`] on a system for which there is none.
-pub fn open(choice: BackendChoice) -> Result<Box<dyn Firewall>, FirewallError> {
-    match choice {
-        BackendChoice::None => Ok(Box::new(NoFirewall::new())),
-        #[cfg(target_os = "linux")]
-        BackendChoice::Auto | BackendChoice::Nftables => Ok(Box::new(Nftables::open()?)),
-        #[cfg(not(target_os = "linux"))]
-        BackendChoice::Auto | BackendChoice::Nftables => Err(FirewallError::NoBackend),
-    }
-}

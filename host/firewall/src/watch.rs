@@ -1,7 +1,21 @@
 //! Noticing that somebody else changed our rules.
 
-#[cfg(target_os = "linux")]
-pub use self::linux::Watch;
+use std::fmt;
+use std::time::Duration;
+
+use crate::FirewallError;
+
+/// Waits for changes that others make to our rules; on another thread than the one that makes changes.
+pub trait Watch: fmt::Debug + Send {
+    /// Waits until somebody else changes our rules, or until `timeout` is over.
+    ///
+    /// Changes that have come in since the last call are reported at once, all of them by one
+    /// [`Seen::Changed`].
+    ///
+    /// # Errors
+    /// Where nothing can be heard any more; reconciling on a timer still finds changes.
+    fn wait(&mut self, timeout: Duration) -> Result<Seen, FirewallError>;
+}
 
 /// What a wait ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,122 +26,4 @@ pub enum Seen {
     Changed,
     /// Nothing of concern so far. The wait may have been shorter than asked for.
     Quiet,
-}
-
-/// Waits for changes that others make to our rules. Here there is no backend to watch.
-#[cfg(not(target_os = "linux"))]
-#[derive(Debug)]
-pub enum Watch {}
-
-#[cfg(not(target_os = "linux"))]
-impl Watch {
-    /// Waits for a change.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn wait(&mut self, _timeout: std::time::Duration) -> Result<Seen, crate::FirewallError> {
-        match *self {}
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::io;
-    use std::time::Duration;
-
-    use netlink_sys::protocols::NETLINK_NETFILTER;
-    use rustix::io::Errno;
-    use rustix::net::sockopt;
-
-    use super::Seen;
-    use crate::FirewallError;
-    use crate::netlink::{Frame, Netlink};
-    use crate::nftables::{TABLE, table_of};
-
-    /// `NFNLGRP_NFTABLES` (`linux/netfilter/nfnetlink.h`).
-    const GROUP: u32 = 7;
-    /// `NFNL_SUBSYS_NFTABLES`, in the upper byte of a message's type.
-    const SUBSYSTEM: u16 = 10;
-    /// `NFPROTO_INET`, the first byte of the netfilter header.
-    const FAMILY: u8 = 1;
-
-    /// Receive buffer that is asked for. What does not fit is lost and counts as a change, so this
-    /// only saves needless looks at the rules while others load theirs.
-    const RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
-
-    /// Waits for changes that others make to our rules.
-    ///
-    /// Has a socket of its own, so it may wait on another thread than the one that makes changes.
-    #[derive(Debug)]
-    pub struct Watch {
-        netlink: Netlink,
-        /// Whose changes are our own.
-        ours: u32,
-    }
-
-    impl Watch {
-        /// Begins to listen; changes made by the netlink port `ours` are ignored.
-        pub(crate) fn open(ours: u32) -> Result<Self, FirewallError> {
-            let netlink = subscribe().map_err(|source| FirewallError::Netlink {
-                act: "listen to changes of nftables".to_owned(),
-                source,
-            })?;
-            Ok(Self { netlink, ours })
-        }
-
-        /// Waits until somebody else changes our table, or until `timeout` is over.
-        ///
-        /// Changes that have come in since the last call are reported at once, all of them by one
-        /// [`Seen::Changed`]; so are notifications that were lost because there were too many, which
-        /// happens after some thousand bans at once, our own included.
-        ///
-        /// # Errors
-        /// Where the socket fails.
-        pub fn wait(&mut self, timeout: Duration) -> Result<Seen, FirewallError> {
-            self.drain(timeout)
-                .map_err(|source| FirewallError::Netlink {
-                    act: "read changes of nftables".to_owned(),
-                    source,
-                })
-        }
-
-        fn drain(&mut self, timeout: Duration) -> io::Result<Seen> {
-            let mut seen = Seen::Quiet;
-            let mut timeout = timeout;
-            while self.netlink.readable(timeout)? {
-                timeout = Duration::ZERO;
-                let ours = self.ours;
-                match self.netlink.receive() {
-                    Ok(mut frames) => {
-                        if frames.any(|frame| concerns_us(&frame, ours)) {
-                            seen = Seen::Changed;
-                        }
-                    }
-                    Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
-                        seen = Seen::Changed;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(seen)
-        }
-    }
-
-    fn subscribe() -> io::Result<Netlink> {
-        let mut netlink = Netlink::open(NETLINK_NETFILTER)?;
-        let socket = netlink.socket();
-        if sockopt::set_socket_recv_buffer_size_force(&*socket, RECEIVE_BUFFER_BYTES).is_err() {
-            sockopt::set_socket_recv_buffer_size(&*socket, RECEIVE_BUFFER_BYTES)?;
-        }
-        socket.add_membership(GROUP)?;
-        Ok(netlink)
-    }
-
-    /// The kernel puts the port of whoever made the change into the header.
-    fn concerns_us(frame: &Frame<'_>, ours: u32) -> bool {
-        frame.kind >> 8 == SUBSYSTEM
-            && frame.port != ours
-            && frame.payload.first() == Some(&FAMILY)
-            && table_of(frame.payload) == Some(TABLE.as_bytes())
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use stockade_config::FirewallBackend;
 use stockade_control::ExitCode;
 use stockade_core::{Ban, Decider, FailureId, JailName, Limits, PluginName, Timestamp};
-use stockade_firewall::{BackendChoice, Firewall, FirewallError, JailRules, OwnAddresses};
+use stockade_firewall::{Backend, Firewall, FirewallError, JailRules, OwnAddresses};
 use stockade_store::{PluginKv, StateLock, StateLockError, StoreError, Stored};
 use tokio::sync::mpsc;
 
@@ -185,7 +185,7 @@ fn raise_file_limit() {
 /// The firewall with its rules in place, and the thread that owns it.
 struct Enforced {
     enforcer: Enforcer,
-    backend: &'static str,
+    backend: String,
     /// Bans that it had and the store had not.
     adopted: Vec<Ban>,
 }
@@ -198,9 +198,10 @@ fn enforce(
     now: Timestamp,
 ) -> Result<Enforced, BootError> {
     let rules = firewall_rules(setup);
-    let mut firewall = stockade_firewall::open(backend(dry_run, setup))?;
+    let backend = backend(dry_run, setup)?;
+    let mut firewall = backend.open()?;
     firewall.configure(&rules)?;
-    let backend = firewall.name();
+    let backend = firewall.name().to_owned();
     tracing::info!(
         "stockade {} enforces with {backend}",
         env!("CARGO_PKG_VERSION")
@@ -271,13 +272,13 @@ fn open_kv(setup: &Setup, dir: &Path, dry_run: bool, now: Timestamp) -> Option<S
     }
 }
 
-fn backend(dry_run: bool, setup: &Setup) -> BackendChoice {
-    match setup.settings.firewall.backend {
-        _ if dry_run => BackendChoice::None,
-        FirewallBackend::Auto => BackendChoice::Auto,
-        FirewallBackend::Nftables => BackendChoice::Nftables,
-        FirewallBackend::None => BackendChoice::None,
-    }
+fn backend(dry_run: bool, setup: &Setup) -> Result<Backend, FirewallError> {
+    Ok(match setup.settings.firewall.backend {
+        _ if dry_run => Backend::Nothing,
+        FirewallBackend::Auto => stockade_firewall::choose()?.backend,
+        FirewallBackend::Nftables => Backend::Nftables,
+        FirewallBackend::None => Backend::Nothing,
+    })
 }
 
 /// What the firewall has to know of the jails.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stockade_core::{Ban, FailureId, IpNet, JailName, Timestamp};
 use stockade_firewall::{
-    Change, Element, Firewall, FirewallError, Health, JailRules, Wanted, difference,
+    Change, Element, Firewall, FirewallError, Health, JailRules, Refusal, Wanted, difference,
 };
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
@@ -203,9 +203,10 @@ impl Thread {
             return Ok(());
         }
         // The table may have been flushed since: mend it once before giving up.
-        self.firewall
-            .apply(&changes)
-            .or_else(|_| self.heal().map(drop))
+        match self.firewall.apply(&changes) {
+            Ok(refused) => first_error(refused),
+            Err(_) => self.heal().map(drop),
+        }
     }
 
     fn reconcile(&mut self) {
@@ -235,9 +236,10 @@ impl Thread {
                 until: *until,
             })
             .collect();
-        let changes = difference(&wanted, &self.firewall.list()?, clock::now());
+        let timeouts = self.firewall.timeouts();
+        let changes = difference(&wanted, &self.firewall.list()?, timeouts, clock::now());
         if !changes.is_empty() {
-            self.firewall.apply(&changes)?;
+            first_error(self.firewall.apply(&changes)?)?;
         }
         Ok(differences + changes.len())
     }
@@ -260,5 +262,13 @@ impl Thread {
     fn report(&self, report: Report) {
         // The main loop has ended when nobody listens; then nobody is to be told.
         drop(self.reports.send(report));
+    }
+}
+
+/// What was refused stays wanted; why, for whoever asked.
+fn first_error(refused: Vec<Refusal>) -> Result<(), FirewallError> {
+    match refused.into_iter().next() {
+        None => Ok(()),
+        Some(refusal) => Err(refusal.error),
     }
 }

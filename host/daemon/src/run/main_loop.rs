@@ -45,7 +45,7 @@ pub(super) struct Parts {
     /// A configuration with any error is refused.
     pub(super) strict: bool,
     pub(super) state_dir: PathBuf,
-    pub(super) backend: &'static str,
+    pub(super) backend: String,
     pub(super) log: LogHandle,
     pub(super) _lock: Option<StateLock>,
     pub(super) host: Option<PluginHost>,

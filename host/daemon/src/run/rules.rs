@@ -1,10 +1,11 @@
 //! What a jail's settings mean to the firewall and to the decider.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stockade_config::{BlockType, IgnoreEntry, JailSettings, Ports, Protocol};
 use stockade_core::{BanTimePolicy, FailureId, IgnoreSet, JailPolicy};
-use stockade_firewall::{JailRules, PortRange};
+use stockade_firewall::{Hook, JailRules, PortRange};
 
 /// The firewall's rules for a jail; `None` for one that only actions are told of.
 pub(super) fn rules(jail: &JailSettings) -> Option<JailRules> {
@@ -34,6 +35,7 @@ pub(super) fn rules(jail: &JailSettings) -> Option<JailRules> {
             })
             .collect(),
         block,
+        hooks: BTreeSet::from([Hook::Input]),
     })
 }
 

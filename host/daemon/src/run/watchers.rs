@@ -13,7 +13,7 @@ use super::enforcer::{Enforcer, Order};
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Asks the enforcer to reconcile whenever somebody else changes our rules.
-pub(super) fn watch_firewall(mut watch: Watch, enforcer: &Enforcer) -> io::Result<()> {
+pub(super) fn watch_firewall(mut watch: Box<dyn Watch>, enforcer: &Enforcer) -> io::Result<()> {
     let orders = enforcer.sender();
     std::thread::Builder::new()
         .name("watch-firewall".into())

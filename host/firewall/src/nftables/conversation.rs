@@ -15,6 +15,7 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
+use super::NAME;
 use super::batch::{Batch, Ended, encode};
 use super::names::TABLE;
 use crate::FirewallError;
@@ -82,9 +83,13 @@ impl From<CommitError> for FirewallError {
         };
         match errno {
             Errno::PERM => Self::NotPermitted {
+                backend: NAME,
                 source: errno.into(),
             },
-            Errno::NOENT => Self::Gone { act },
+            Errno::NOENT => Self::Gone {
+                act,
+                what: "the table 'inet stockade'",
+            },
             _ => Self::Refused {
                 act,
                 more,
@@ -107,9 +112,7 @@ impl Conversation {
         let netlink =
             Netlink::open(NETLINK_NETFILTER).map_err(|source| {
                 match Errno::from_io_error(&source) {
-                    Some(Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT) => {
-                        FirewallError::NoNftables { source }
-                    }
+                    Some(Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT) => no_nftables(),
                     _ => netlink_error("open a netlink socket", source),
                 }
             })?;
@@ -314,10 +317,22 @@ fn netlink_error(act: &str, source: io::Error) -> FirewallError {
 fn dump_error(act: &str, code: Errno) -> FirewallError {
     let source = code.into();
     match code {
-        Errno::PERM => FirewallError::NotPermitted { source },
-        Errno::INVAL | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => {
-            FirewallError::NoNftables { source }
-        }
+        Errno::PERM => FirewallError::NotPermitted {
+            backend: NAME,
+            source,
+        },
+        Errno::INVAL | Errno::OPNOTSUPP | Errno::AFNOSUPPORT => no_nftables(),
         _ => netlink_error(act, source),
+    }
+}
+
+fn no_nftables() -> FirewallError {
+    FirewallError::Unavailable {
+        backend: NAME,
+        what: "this kernel has no nftables".to_owned(),
+        hint: Some(
+            "load the kernel module nf_tables (`modprobe nf_tables`), or use a kernel with \
+             CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
+        ),
     }
 }

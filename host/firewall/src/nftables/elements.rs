@@ -23,7 +23,8 @@ use super::conversation::{CommitError, Conversation};
 use super::names::{SetId, TABLE, key};
 use super::ruleset::{rule_message, set_message, set_rule};
 use crate::FirewallError;
-use crate::contract::{BlockType, Change, TIMEOUT_MAX, TIMEOUT_MIN};
+use crate::contract::{Change, TIMEOUT_MAX, TIMEOUT_MIN};
+use crate::rules::BlockType;
 
 /// Elements are one attribute of a message, and an attribute has at most 64 KiB; one element has
 /// at most 40 bytes.
@@ -138,6 +139,22 @@ impl Piece<'_> {
             other => other?,
         }
         Ok(self.new_sets.iter().map(|(set, _)| (*set).clone()))
+    }
+
+    /// What it was made of.
+    pub(super) fn changes(&self) -> Vec<Change> {
+        let change = |(set, net, target): &(&SetId, IpNet, Target)| match target {
+            Target::Banned(timeout) => Change::Ban {
+                jail: set.jail.clone(),
+                net: *net,
+                timeout: timeout.map(Duration::from_millis),
+            },
+            Target::Gone => Change::Unban {
+                jail: set.jail.clone(),
+                net: *net,
+            },
+        };
+        self.changes.iter().map(change).collect()
     }
 
     fn batch(&self, mut batch: Batch, form: Form) -> Batch {

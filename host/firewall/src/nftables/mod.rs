@@ -6,6 +6,7 @@ mod elements;
 mod kernel_state;
 mod names;
 mod ruleset;
+mod watch;
 
 use std::collections::BTreeSet;
 
@@ -14,18 +15,21 @@ use netlink_packet_netfilter::nftables::NfTablesMessage;
 use rustix::io::Errno;
 
 use self::batch::{Batch, Subject};
-pub(crate) use self::conversation::table_of;
 use self::conversation::{CommitError, Conversation};
 use self::elements::Targets;
 use self::kernel_state::{
     ChainShape, KernelState, TableState, read_elements, read_sets, read_table,
 };
-pub(crate) use self::names::TABLE;
-use self::names::{CHAIN_INPUT, Family, SetId};
+use self::names::{CHAIN_INPUT, Family, SetId, TABLE};
+use self::watch::TableWatch;
 use crate::contract::{
-    BlockType, Change, Element, Firewall, Health, JailRules, check_net, check_rules,
+    Change, Element, Firewall, Health, Refusal, TIMEOUT_MAX, Timeouts, check_change,
 };
+use crate::rules::{BlockType, JailRules, check_rules};
 use crate::{FirewallError, Watch};
+
+/// Name of the backend.
+const NAME: &str = "nftables";
 
 /// How often setting up is begun again when somebody deletes our things at the same moment.
 const CONFIGURE_ATTEMPTS_MAX: usize = 5;
@@ -45,7 +49,7 @@ impl Nftables {
     /// Opens a netlink socket and checks that nf_tables is there and may be used.
     ///
     /// # Errors
-    /// [`FirewallError::NotPermitted`], [`FirewallError::NoNftables`], or that the socket fails.
+    /// [`FirewallError::NotPermitted`], [`FirewallError::Unavailable`], or that the socket fails.
     pub fn open() -> Result<Self, FirewallError> {
         let mut kernel = Conversation::open()?;
         read_table(&mut kernel)?;
@@ -62,35 +66,30 @@ impl Nftables {
         rule.map_or_else(BlockType::default, |rule| rule.block)
     }
 
-    /// The changes that can be applied, and why the first of the others cannot.
-    fn accept(&self, changes: &[Change]) -> (Targets, Option<FirewallError>) {
+    /// The changes that can be applied, and why the others cannot.
+    fn accept(&self, changes: &[Change]) -> (Targets, Vec<Refusal>) {
         let mut targets = Targets::new();
-        let mut refused = None;
+        let mut refused = Vec::new();
         for change in changes {
-            if let Change::Ban { jail, net, .. } = change {
-                let known = self.rules.iter().any(|rule| rule.jail == *jail);
-                let checked = check_net(*net).and(if known {
-                    Ok(())
-                } else {
-                    Err(FirewallError::UnknownJail {
-                        jail: jail.clone(),
-                        net: *net,
-                    })
-                });
-                if let Err(error) = checked {
-                    refused.get_or_insert(error);
-                    continue;
-                }
+            match check_change(change, &self.rules) {
+                Ok(()) => elements::enter(&mut targets, change),
+                Err(error) => refused.push(Refusal {
+                    changes: vec![change.clone()],
+                    error,
+                }),
             }
-            elements::enter(&mut targets, change);
         }
         (targets, refused)
     }
 }
 
 impl Firewall for Nftables {
-    fn name(&self) -> &'static str {
-        "nftables"
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::Kept { max: TIMEOUT_MAX }
     }
 
     fn configure(&mut self, rules: &[JailRules]) -> Result<(), FirewallError> {
@@ -120,21 +119,22 @@ impl Firewall for Nftables {
         }
     }
 
-    fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
-        let (targets, mut failed) = self.accept(changes);
+    fn apply(&mut self, changes: &[Change]) -> Result<Vec<Refusal>, FirewallError> {
+        let (targets, mut refused) = self.accept(changes);
         let block = |set: &SetId| self.block(set);
         let pieces = elements::cut(&targets, &self.sets, block, self.kernel.send_bytes_max());
         for piece in pieces {
             match piece.commit(&mut self.kernel) {
                 Ok(new) => self.sets.extend(new),
                 // One piece that the kernel dislikes must not keep the others out.
-                Err(error @ FirewallError::Refused { .. }) => {
-                    failed.get_or_insert(error);
-                }
+                Err(error @ FirewallError::Refused { .. }) => refused.push(Refusal {
+                    changes: piece.changes(),
+                    error,
+                }),
                 Err(error) => return Err(error),
             }
         }
-        failed.map_or(Ok(()), Err)
+        Ok(refused)
     }
 
     fn list(&mut self) -> Result<Vec<Element>, FirewallError> {
@@ -180,8 +180,8 @@ impl Firewall for Nftables {
         Ok(())
     }
 
-    fn watch(&self) -> Result<Option<Watch>, FirewallError> {
-        Watch::open(self.kernel.port()).map(Some)
+    fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError> {
+        Ok(Some(Box::new(TableWatch::open(self.kernel.port())?)))
     }
 }
 

@@ -32,7 +32,7 @@ use netlink_packet_netfilter::nftables::{
 };
 
 use super::names::{CHAIN_INPUT, CHAIN_REJECT, Family, SetId, TABLE, jail_chain, mask};
-use crate::contract::{BlockType, JailRules, PortRange, Ports, Protocol};
+use crate::rules::{BlockType, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE};
 
 /// Before the usual filter (`NF_IP_PRI_FILTER`, 0), so that an `accept` there does not let banned
 /// addresses in and other tables are spared their packets.
@@ -74,6 +74,16 @@ const REJECT_CODE: u16 = 2;
 const REJECT_TCP_RESET: u32 = 1;
 const REJECT_ICMPX: u32 = 2;
 const ICMPX_PORT_UNREACHABLE: u8 = 1;
+
+/// `NFTA_LIMIT_RATE`, `_UNIT` (seconds), `_BURST` and `_FLAGS`, and `NFT_LIMIT_F_INV`
+/// (`linux/netfilter/nf_tables.h`).
+const LIMIT_RATE: u16 = 1;
+const LIMIT_UNIT: u16 = 2;
+const LIMIT_BURST: u16 = 3;
+const LIMIT_FLAGS: u16 = 5;
+const LIMIT_INVERTED: u32 = 1;
+/// What may come through a tarpit at once: the packets that open a connection.
+const TARPIT_BURST: u32 = 5;
 
 type Expression = ListAttribute<ExpressionAttribute>;
 
@@ -146,9 +156,12 @@ fn unique<T: Ord>(items: &[T]) -> impl Iterator<Item = &T> {
 /// The rule that blocks what is in a set.
 pub(super) fn set_rule(set: &SetId, block: BlockType) -> PlannedRule {
     let mut expressions = source_in(set);
+    if block == BlockType::Tarpit {
+        expressions.push(over_tarpit_rate());
+    }
     expressions.push(named("counter", vec![]));
     expressions.push(match block {
-        BlockType::Drop => verdict(Verdict::Other(VERDICT_DROP), None),
+        BlockType::Drop | BlockType::Tarpit => verdict(Verdict::Other(VERDICT_DROP), None),
         BlockType::Reject => verdict(Verdict::Goto, Some(CHAIN_REJECT.to_owned())),
     });
     PlannedRule {
@@ -156,6 +169,20 @@ pub(super) fn set_rule(set: &SetId, block: BlockType) -> PlannedRule {
         label: format!("{} /{} {}", set.jail, set.len, block.as_str()),
         expressions,
     }
+}
+
+/// Matches the packets that are more than a tarpit lets through (`nft_limit`, inverted).
+fn over_tarpit_rate() -> Expression {
+    let rate = u64::from(TARPIT_PACKETS_PER_MINUTE).to_be_bytes();
+    named(
+        "limit",
+        vec![
+            DefaultNla::new(LIMIT_RATE, rate.to_vec()),
+            DefaultNla::new(LIMIT_UNIT, 60_u64.to_be_bytes().to_vec()),
+            DefaultNla::new(LIMIT_BURST, TARPIT_BURST.to_be_bytes().to_vec()),
+            DefaultNla::new(LIMIT_FLAGS, LIMIT_INVERTED.to_be_bytes().to_vec()),
+        ],
+    )
 }
 
 fn reject_rules() -> [PlannedRule; 2] {

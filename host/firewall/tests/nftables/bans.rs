@@ -8,7 +8,7 @@ use stockade_firewall::{
 };
 
 use crate::namespace::{in_namespace, run, wait_until};
-use crate::{assert_expires, ban, banned, jail, net, sshd, unban};
+use crate::{ApplyAll as _, assert_expires, ban, banned, jail, net, refused, sshd, unban};
 
 fn open() -> Nftables {
     let mut firewall = Nftables::open().unwrap();
@@ -30,7 +30,7 @@ fn banning_again_gives_the_new_timeout() {
             ("2001:db8::/64", None),
             ("2001:db8::/64", Some(6000)),
         ] {
-            firewall.apply(&[ban("sshd", network, seconds)]).unwrap();
+            firewall.apply_all(&[ban("sshd", network, seconds)]);
             assert_expires(&firewall.list().unwrap(), network, seconds);
         }
         assert_eq!(firewall.list().unwrap().len(), 2);
@@ -47,7 +47,7 @@ fn new_and_old_bans_and_unbans_go_together_in_one_call() {
                 ban("sshd", "192.0.2.1/32", Some(60)),
                 ban("sshd", "192.0.2.2/32", Some(60)),
             ];
-            firewall.apply(&changes).unwrap();
+            firewall.apply_all(&changes);
             let changes = [
                 ban("sshd", "192.0.2.1/32", Some(600)),
                 unban("sshd", "192.0.2.2/32"),
@@ -59,13 +59,13 @@ fn new_and_old_bans_and_unbans_go_together_in_one_call() {
                 unban("sshd", "192.0.2.6/32"),
                 ban("sshd", "192.0.2.6/32", Some(600)),
             ];
-            firewall.apply(&changes).unwrap();
+            firewall.apply_all(&changes);
             let elements = firewall.list().unwrap();
             assert_eq!(elements.len(), 3, "{elements:?}");
             assert_expires(&elements, "192.0.2.1/32", Some(600));
             assert_expires(&elements, "192.0.2.4/32", None);
             assert_expires(&elements, "192.0.2.6/32", Some(600));
-            firewall.apply(&[]).unwrap();
+            firewall.apply_all(&[]);
         },
     );
 }
@@ -85,7 +85,7 @@ fn prefixes_inside_banned_prefixes_are_bans_of_their_own() {
                 ban("sshd", "2001:db8::/64", None),
                 ban("sshd", "2001:db8:0:1::/64", Some(600)),
             ];
-            firewall.apply(&nested).unwrap();
+            firewall.apply_all(&nested);
             let elements = firewall.list().unwrap();
             assert_eq!(elements.len(), nested.len());
             assert_expires(&elements, "192.0.2.0/24", Some(600));
@@ -95,7 +95,7 @@ fn prefixes_inside_banned_prefixes_are_bans_of_their_own() {
                 unban("sshd", "192.0.0.0/16"),
                 unban("sshd", "2001:db8::/56"),
             ];
-            firewall.apply(&wide).unwrap();
+            firewall.apply_all(&wide);
             let left = [
                 "192.0.2.0/24",
                 "192.0.2.0/32",
@@ -119,7 +119,7 @@ fn the_kernel_ends_bans_by_itself() {
             ban("sshd", "2001:db8::/64", Some(0)),
             ban("sshd", "192.0.2.2/32", Some(600)),
         ];
-        firewall.apply(&changes).unwrap();
+        firewall.apply_all(&changes);
         assert_eq!(firewall.list().unwrap().len(), 3);
         wait_until("the short bans are over", || {
             banned(&mut firewall, "sshd") == [net("192.0.2.2/32")]
@@ -129,7 +129,7 @@ fn the_kernel_ends_bans_by_itself() {
             ban("sshd", "192.0.2.1/32", Some(600)),
             unban("sshd", "2001:db8::/64"),
         ];
-        firewall.apply(&again).unwrap();
+        firewall.apply_all(&again);
         assert_eq!(firewall.list().unwrap().len(), 2);
     });
 }
@@ -138,9 +138,7 @@ fn the_kernel_ends_bans_by_itself() {
 fn the_longest_ban_is_taken_by_the_kernel() {
     in_namespace("bans::the_longest_ban_is_taken_by_the_kernel", || {
         let mut firewall = open();
-        firewall
-            .apply(&[ban("sshd", "192.0.2.1/32", Some(u64::MAX))])
-            .unwrap();
+        firewall.apply_all(&[ban("sshd", "192.0.2.1/32", Some(u64::MAX))]);
         assert_expires(
             &firewall.list().unwrap(),
             "192.0.2.1/32",
@@ -158,7 +156,7 @@ fn a_new_process_adopts_what_the_old_one_left() {
             ban("sshd", "2001:db8::/64", Some(6000)),
             ban("sshd", "192.0.2.2/32", None),
         ];
-        old.apply(&changes).unwrap();
+        old.apply_all(&changes);
         drop(old);
         let mut new = Nftables::open().unwrap();
         assert_eq!(new.list().unwrap().len(), 3);
@@ -168,11 +166,10 @@ fn a_new_process_adopts_what_the_old_one_left() {
         assert_expires(&elements, "2001:db8::/64", Some(6000));
         assert_expires(&elements, "192.0.2.2/32", None);
         // The set that came with the first /64 is known to the new one.
-        new.apply(&[
+        new.apply_all(&[
             ban("sshd", "2001:db8:1::/64", None),
             unban("sshd", "2001:db8::/64"),
-        ])
-        .unwrap();
+        ]);
         let rules = run("nft list chain inet stockade jail-sshd");
         assert_eq!(rules.matches("@ban6-64-sshd").count(), 1, "{rules}");
         let expected = [
@@ -194,14 +191,14 @@ fn what_cannot_be_banned_does_not_keep_others_from_being_banned() {
                 ban("sshd", "0.0.0.0/0", None),
                 ban("sshd", "192.0.2.1/32", None),
             ];
-            let error = firewall.apply(&changes).unwrap_err();
+            let error = refused(&mut firewall, &changes);
             assert!(matches!(error, FirewallError::TooWide { .. }), "{error}");
             let changes = [
                 ban("nosuch", "192.0.2.3/32", None),
                 ban("sshd", "192.0.2.2/32", None),
                 unban("nosuch", "192.0.2.3/32"),
             ];
-            let error = firewall.apply(&changes).unwrap_err().to_string();
+            let error = refused(&mut firewall, &changes).to_string();
             assert_eq!(
                 error,
                 "cannot ban 192.0.2.3/32: the firewall has no rules for jail 'nosuch'"
@@ -229,8 +226,8 @@ fn many_bans_are_applied_in_one_call_also_where_some_exist() {
                     ban("sshd", &network, Some(600))
                 })
                 .collect();
-            firewall.apply(&all[20_000..20_003]).unwrap();
-            firewall.apply(&all).unwrap();
+            firewall.apply_all(&all[20_000..20_003]);
+            firewall.apply_all(&all);
             let wanted: Vec<_> = all
                 .iter()
                 .map(|change| Wanted {
@@ -247,7 +244,7 @@ fn many_bans_are_applied_in_one_call_also_where_some_exist() {
                     .iter()
                     .all(|element| element.expires > Some(Duration::from_secs(570)))
             );
-            let missing = difference(&wanted, &elements, Timestamp::EPOCH)
+            let missing = difference(&wanted, &elements, firewall.timeouts(), Timestamp::EPOCH)
                 .iter()
                 .filter(|change| matches!(change, Change::Unban { .. }))
                 .count();
@@ -259,7 +256,7 @@ fn many_bans_are_applied_in_one_call_also_where_some_exist() {
                     net: change.net(),
                 })
                 .collect();
-            firewall.apply(&none).unwrap();
+            firewall.apply_all(&none);
             assert_eq!(firewall.list().unwrap(), []);
         },
     );

@@ -18,11 +18,13 @@ mod packets;
 mod permission;
 mod rules;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stockade_core::{IpNet, JailName};
 use stockade_firewall::{
-    BlockType, Change, Element, Firewall, JailRules, PortRange, Ports, Protocol,
+    BlockType, Change, Element, Firewall, FirewallError, Hook, JailRules, PortRange, Ports,
+    Protocol,
 };
 
 fn jail(name: &str) -> JailName {
@@ -42,6 +44,7 @@ fn rules(name: &str, ports: &[u16], protocols: &[Protocol], block: BlockType) ->
         },
         protocols: protocols.to_vec(),
         block,
+        hooks: BTreeSet::from([Hook::Input]),
     }
 }
 
@@ -62,6 +65,27 @@ fn unban(name: &str, network: &str) -> Change {
         jail: jail(name),
         net: net(network),
     }
+}
+
+/// Applying where nothing may be refused.
+trait ApplyAll {
+    fn apply_all(&mut self, changes: &[Change]);
+}
+
+impl<F: Firewall> ApplyAll for F {
+    #[track_caller]
+    fn apply_all(&mut self, changes: &[Change]) {
+        let refused = self.apply(changes).unwrap();
+        assert!(refused.is_empty(), "{refused:?}");
+    }
+}
+
+/// Why the only refusal was one.
+#[track_caller]
+fn refused(firewall: &mut impl Firewall, changes: &[Change]) -> FirewallError {
+    let mut refused = firewall.apply(changes).unwrap();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    refused.remove(0).error
 }
 
 /// The networks that are banned for a jail, sorted.

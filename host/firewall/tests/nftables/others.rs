@@ -8,19 +8,17 @@ use stockade_firewall::{
 };
 
 use crate::namespace::{in_namespace, run, run_with_input};
-use crate::{assert_expires, ban, jail, net, sshd, unban};
+use crate::{ApplyAll as _, assert_expires, ban, jail, net, refused, sshd, unban};
 
 /// Longer than any of these waits takes; a change ends them at once.
 const LONG: Duration = Duration::from_secs(30);
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
-fn open() -> (Nftables, Watch) {
+fn open() -> (Nftables, Box<dyn Watch>) {
     let mut firewall = Nftables::open().unwrap();
     firewall.configure(&[sshd()]).unwrap();
-    firewall
-        .apply(&[ban("sshd", "192.0.2.1/32", Some(600))])
-        .unwrap();
+    firewall.apply_all(&[ban("sshd", "192.0.2.1/32", Some(600))]);
     let watch = firewall.watch().unwrap().unwrap();
     (firewall, watch)
 }
@@ -32,8 +30,8 @@ fn heal(firewall: &mut Nftables) {
         until: Some(NOW.saturating_add(Duration::from_secs(600))),
     }];
     firewall.configure(&[sshd()]).unwrap();
-    let changes = difference(&wanted, &firewall.list().unwrap(), NOW);
-    firewall.apply(&changes).unwrap();
+    let changes = difference(&wanted, &firewall.list().unwrap(), firewall.timeouts(), NOW);
+    firewall.apply_all(&changes);
     let elements = firewall.list().unwrap();
     assert_eq!(elements.len(), 1);
     assert_expires(&elements, "192.0.2.1/32", Some(600));
@@ -109,10 +107,8 @@ fn our_own_changes_and_those_of_other_tables_are_no_news() {
         "others::our_own_changes_and_those_of_other_tables_are_no_news",
         || {
             let (mut firewall, mut watch) = open();
-            firewall
-                .apply(&[ban("sshd", "2001:db8::/64", None)])
-                .unwrap();
-            firewall.apply(&[unban("sshd", "2001:db8::/64")]).unwrap();
+            firewall.apply_all(&[ban("sshd", "2001:db8::/64", None)]);
+            firewall.apply_all(&[unban("sshd", "2001:db8::/64")]);
             firewall.configure(&[sshd()]).unwrap();
             run("nft add table inet filter");
             run("nft add table ip stockade");
@@ -144,7 +140,7 @@ fn notifications_that_were_lost_count_as_a_change() {
                     )
                 })
                 .collect();
-            firewall.apply(&many).unwrap();
+            firewall.apply_all(&many);
             assert_eq!(watch.wait(LONG).unwrap(), Seen::Changed);
             assert_eq!(watch.wait(Duration::ZERO).unwrap(), Seen::Quiet);
         },
@@ -189,7 +185,7 @@ fn a_refusal_names_the_ban_that_the_kernel_refused() {
                 ban("sshd", "192.0.2.3/32", Some(600)),
                 ban("sshd", "192.0.2.4/32", Some(600)),
             ];
-            let error = firewall.apply(&changes).unwrap_err();
+            let error = refused(&mut firewall, &changes);
             assert_eq!(
                 error.to_string(),
                 "the kernel refused to add 192.0.2.3/32 (set 'ban4-32-sshd')"
@@ -197,7 +193,7 @@ fn a_refusal_names_the_ban_that_the_kernel_refused() {
             assert!(std::error::Error::source(&error).is_some());
             assert_eq!(firewall.list().unwrap(), []);
             heal(&mut firewall);
-            firewall.apply(&changes).unwrap();
+            firewall.apply_all(&changes);
             assert_eq!(firewall.list().unwrap().len(), 4);
         },
     );

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stockade_firewall::{BlockType, Firewall, Nftables, Protocol};
 
 use crate::namespace::{Host, in_namespace, wait_until};
-use crate::{ban, rules, sshd, unban};
+use crate::{ApplyAll as _, ban, rules, sshd, unban};
 
 /// How long a packet over a veth pair may take before it counts as dropped.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -127,7 +127,7 @@ fn a_banned_host_times_out_on_the_jails_port_and_nobody_else_does() {
                 ban("sshd", &attacker.v4(), None),
                 ban("sshd", &attacker.v6(), None),
             ];
-            firewall.apply(&v4_v6).unwrap();
+            firewall.apply_all(&v4_v6);
             for (to, to_good) in attacker.server().iter().zip(&good.server()) {
                 assert_tcp(&attacker, to, 22, Fate::Dropped);
                 assert_tcp(&attacker, to, 80, Fate::Through);
@@ -137,7 +137,7 @@ fn a_banned_host_times_out_on_the_jails_port_and_nobody_else_does() {
                 assert_eq!(server.receive(22), b"datagram");
             }
             let v4_v6 = [unban("sshd", &attacker.v4()), unban("sshd", &attacker.v6())];
-            firewall.apply(&v4_v6).unwrap();
+            firewall.apply_all(&v4_v6);
             for to in &attacker.server() {
                 assert_tcp(&attacker, to, 22, Fate::Through);
             }
@@ -163,7 +163,7 @@ fn udp_of_a_banned_host_is_dropped_and_of_others_is_not() {
                 ban("both", &attacker.v4(), None),
                 ban("both", &attacker.v6(), None),
             ];
-            firewall.apply(&v4_v6).unwrap();
+            firewall.apply_all(&v4_v6);
             for (to, to_good) in attacker.server().iter().zip(&good.server()) {
                 // What is sent first arrives first, if it arrives.
                 send(&attacker, to, 22, "attacker");
@@ -187,9 +187,7 @@ fn all_ports_means_all_ports() {
             .configure(&[rules("all", &[], &[], BlockType::Drop), tcp_only])
             .unwrap();
         let [to, _] = attacker.server();
-        firewall
-            .apply(&[ban("tcp-only", &attacker.v4(), None)])
-            .unwrap();
+        firewall.apply_all(&[ban("tcp-only", &attacker.v4(), None)]);
         assert_tcp(&attacker, &to, 22, Fate::Dropped);
         assert_tcp(&attacker, &to, 80, Fate::Dropped);
         send(&attacker, &to, 80, "datagram");
@@ -198,7 +196,7 @@ fn all_ports_means_all_ports() {
             ban("all", &attacker.v4(), None),
             ban("all", &attacker.v6(), None),
         ];
-        firewall.apply(&v4_v6).unwrap();
+        firewall.apply_all(&v4_v6);
         for (to, to_good) in attacker.server().iter().zip(&good.server()) {
             for port in [22, 80] {
                 assert_tcp(&attacker, to, port, Fate::Dropped);
@@ -226,7 +224,7 @@ fn reject_tells_the_banned_host() {
             ban("both", &attacker.v4(), None),
             ban("both", &attacker.v6(), None),
         ];
-        firewall.apply(&v4_v6).unwrap();
+        firewall.apply_all(&v4_v6);
         for (to, to_good) in attacker.server().iter().zip(&good.server()) {
             assert_tcp(&attacker, to, 22, Fate::Refused);
             assert!(udp_refused(&attacker, to, 22), "{to}");
@@ -251,14 +249,14 @@ fn a_banned_prefix_holds_all_its_hosts_and_no_other() {
                 ban("sshd", "fd09:1::/64", None),
                 ban("sshd", "fd09:1::/56", None),
             ];
-            firewall.apply(&nested).unwrap();
+            firewall.apply_all(&nested);
             assert_tcp(&attacker, &v4, 22, Fate::Dropped);
             assert_tcp(&attacker, &v6, 22, Fate::Dropped);
             assert_tcp(&good, &good_v4, 22, Fate::Through);
             assert_tcp(&good, &good_v6, 22, Fate::Through);
-            firewall.apply(&[unban("sshd", "fd09:1::/56")]).unwrap();
+            firewall.apply_all(&[unban("sshd", "fd09:1::/56")]);
             assert_tcp(&attacker, &v6, 22, Fate::Dropped);
-            firewall.apply(&[unban("sshd", "fd09:1::/64")]).unwrap();
+            firewall.apply_all(&[unban("sshd", "fd09:1::/64")]);
             assert_tcp(&attacker, &v6, 22, Fate::Through);
         },
     );
@@ -272,9 +270,7 @@ fn a_ban_that_has_run_out_lets_the_host_in_without_our_help() {
             let (_server, attacker, _good) = world();
             let mut firewall = Nftables::open().unwrap();
             firewall.configure(&[sshd()]).unwrap();
-            firewall
-                .apply(&[ban("sshd", &attacker.v4(), Some(3))])
-                .unwrap();
+            firewall.apply_all(&[ban("sshd", &attacker.v4(), Some(3))]);
             let [to, _] = attacker.server();
             assert_tcp(&attacker, &to, 22, Fate::Dropped);
             drop(firewall);

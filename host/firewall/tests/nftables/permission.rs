@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use stockade_firewall::{BackendChoice, FirewallError, open};
+use stockade_firewall::{Backend, FirewallError, choose};
 
 use crate::namespace::without_power;
 
@@ -11,8 +11,7 @@ fn without_permission_the_error_says_what_to_do() {
     without_power(
         "permission::without_permission_the_error_says_what_to_do",
         || {
-            for choice in [BackendChoice::Auto, BackendChoice::Nftables] {
-                let error = open(choice).unwrap_err();
+            for error in [choose().unwrap_err(), Backend::Nftables.open().unwrap_err()] {
                 assert!(
                     matches!(error, FirewallError::NotPermitted { .. }),
                     "{error}"
@@ -28,7 +27,7 @@ fn without_permission_the_error_says_what_to_do() {
                 );
             }
             // A dry run needs none.
-            assert_eq!(open(BackendChoice::None).unwrap().name(), "none");
+            assert_eq!(Backend::Nothing.open().unwrap().name(), "none");
         },
     );
 }

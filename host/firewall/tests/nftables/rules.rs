@@ -4,7 +4,7 @@ use serde_json::Value;
 use stockade_firewall::{BlockType, Firewall, Health, Nftables, PortRange, Ports, Protocol};
 
 use crate::namespace::{in_namespace, run, run_with_input};
-use crate::{ban, banned, jail, net, rules, sshd};
+use crate::{ApplyAll as _, ban, banned, jail, net, rules, sshd};
 
 fn listing() -> String {
     run("nft list ruleset")
@@ -32,7 +32,7 @@ fn rules_are_listed_by_nft_as_documented() {
             ban("sshd", "2001:db8::/64", None),
             ban("sshd", "192.0.2.1/32", Some(600)),
         ];
-        firewall.apply(&changes).unwrap();
+        firewall.apply_all(&changes);
         let text = listing();
         for expected in [
             "table inet stockade {",
@@ -99,9 +99,7 @@ fn configuring_again_changes_nothing() {
             rules("web", &[80], &[Protocol::Tcp], BlockType::Reject),
         ];
         firewall.configure(&jails).unwrap();
-        firewall
-            .apply(&[ban("sshd", "2001:db8::/64", None)])
-            .unwrap();
+        firewall.apply_all(&[ban("sshd", "2001:db8::/64", None)]);
         let sorted = || {
             let mut lines: Vec<_> = listing().lines().map(str::to_owned).collect();
             lines.sort();
@@ -126,7 +124,7 @@ fn jails_that_are_not_listed_any_more_leave_nothing_behind() {
                 ban("sshd", "192.0.2.1/32", None),
                 ban("web", "192.0.2.0/24", None),
             ];
-            firewall.apply(&changes).unwrap();
+            firewall.apply_all(&changes);
             firewall.configure(&[sshd()]).unwrap();
             let text = listing();
             assert!(!text.contains("web") && !text.contains("reject"), "{text}");
@@ -147,7 +145,7 @@ fn ports_and_blocktype_of_a_jail_change_without_losing_its_bans() {
                 ban("sshd", "192.0.2.1/32", None),
                 ban("sshd", "2001:db8::/56", None),
             ];
-            firewall.apply(&changes).unwrap();
+            firewall.apply_all(&changes);
             let changed = rules("sshd", &[2222], &[Protocol::Tcp], BlockType::Reject);
             firewall.configure(&[changed]).unwrap();
             let text = listing();
@@ -172,9 +170,7 @@ fn tables_of_others_are_left_alone() {
         let before = listing();
         let mut firewall = Nftables::open().unwrap();
         firewall.configure(&[sshd()]).unwrap();
-        firewall
-            .apply(&[ban("sshd", "192.0.2.1/32", None)])
-            .unwrap();
+        firewall.apply_all(&[ban("sshd", "192.0.2.1/32", None)]);
         assert_eq!(firewall.list().unwrap().len(), 1);
         firewall.configure(&[]).unwrap();
         firewall.teardown().unwrap();
@@ -198,9 +194,7 @@ fn leftovers_of_another_shape_are_replaced() {
         for gone in ["dormant", "interval", "old", "lost", "policy drop"] {
             assert!(!text.contains(gone), "{gone} is still in\n{text}");
         }
-        firewall
-            .apply(&[ban("sshd", "192.0.2.1/32", None)])
-            .unwrap();
+        firewall.apply_all(&[ban("sshd", "192.0.2.1/32", None)]);
         assert_eq!(firewall.list().unwrap()[0].jail, jail("sshd"));
     });
 }

@@ -36,7 +36,7 @@ impl Daemon {
             started_at: self.parts.started_at.into(),
             uptime_s: now.saturating_since(self.parts.started_at).as_secs(),
             firewall: FirewallStatus {
-                backend: self.parts.backend.to_owned(),
+                backend: self.parts.backend.clone(),
                 state: if failure.is_some() {
                     State::Failed
                 } else {

@@ -1,0 +1,93 @@
+//! Which backends there are, and which is the best on this machine.
+
+use crate::contract::Firewall;
+use crate::{FirewallError, NoFirewall};
+
+/// A kind of firewall with what it needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// nftables by netlink.
+    Nftables,
+    /// None: record what would be done (`--dry-run`).
+    Nothing,
+}
+
+impl Backend {
+    /// Name, as written in configuration and shown to the user.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Nftables => "nftables",
+            Self::Nothing => "none",
+        }
+    }
+
+    /// Opens it and checks that it may be used.
+    ///
+    /// Changes nothing: rules appear with [`Firewall::configure`].
+    ///
+    /// # Errors
+    /// [`FirewallError::NotPermitted`] without `CAP_NET_ADMIN`, [`FirewallError::Unavailable`] where
+    /// this machine lacks what the backend needs.
+    pub fn open(&self) -> Result<Box<dyn Firewall>, FirewallError> {
+        match self {
+            Self::Nothing => Ok(Box::new(NoFirewall::new())),
+            #[cfg(target_os = "linux")]
+            Self::Nftables => Ok(Box::new(crate::Nftables::open()?)),
+            #[cfg(not(target_os = "linux"))]
+            Self::Nftables => Err(not_for_this_system("nftables")),
+        }
+    }
+}
+
+/// The backend that was chosen by itself (`backend = "auto"`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The best one that this machine has.
+    pub backend: Backend,
+    /// Why, in words for the log and for `stockade status`.
+    pub because: String,
+}
+
+/// Finds the best backend of this machine by asking each in turn, best first.
+///
+/// # Errors
+/// [`FirewallError::NotPermitted`] without the right to change any firewall, and
+/// [`FirewallError::NoBackend`] with what is missing for each where none can work.
+pub fn choose() -> Result<Choice, FirewallError> {
+    let mut missing = Vec::new();
+    for (backend, because) in candidates() {
+        match backend.open() {
+            Ok(_) => {
+                return Ok(Choice {
+                    backend,
+                    because: because.to_owned(),
+                });
+            }
+            Err(error @ FirewallError::NotPermitted { .. }) => return Err(error),
+            Err(error) => missing.push(format!("{}: {error}", backend.name())),
+        }
+    }
+    Err(FirewallError::NoBackend { missing })
+}
+
+/// Best first, each with what speaks for it.
+fn candidates() -> Vec<(Backend, &'static str)> {
+    if cfg!(target_os = "linux") {
+        vec![(
+            Backend::Nftables,
+            "the kernel has nf_tables; a table of our own works beside firewalld, ufw, iptables and docker",
+        )]
+    } else {
+        Vec::new()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn not_for_this_system(backend: &'static str) -> FirewallError {
+    FirewallError::Unavailable {
+        backend,
+        what: format!("it does not exist on {}", std::env::consts::OS),
+        hint: None,
+    }
+}
