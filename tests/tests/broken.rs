@@ -163,7 +163,9 @@ fn a_running_jail_whose_new_settings_have_errors_keeps_the_old_ones() {
         assert_eq!(reply["added"], json!(["new"]));
         assert_eq!(reply["changed"], json!(["wrong"]));
         assert_eq!(reply["broken"], json!([]));
-        assert_eq!(status(&place, "wrong")["state"], "ok");
+        wait_until("its log is read again", || {
+            status(&place, "wrong")["state"] == "ok"
+        });
     });
 }
 

@@ -41,8 +41,8 @@ pub use presence::Presence;
 pub use reference::settings_reference;
 pub use settings::{
     AbsentJail, BlockType, BrokenJail, DaemonSettings, DatePattern, Dialect, EXEC_TAGS,
-    ExecSettings, FieldCondition, FieldRule, FieldValue, FilterChoice, FilterSettings,
-    FirewallBackend, FirewallSettings, Grants, HttpGrant, IGNORE_CACHE_TAGS, IGNORE_TAGS,
+    Enforcement, ExecSettings, FieldCondition, FieldRule, FieldValue, FilterChoice, FilterSettings,
+    FirewallBackend, FirewallSettings, Grants, Hook, HttpGrant, IGNORE_CACHE_TAGS, IGNORE_TAGS,
     IgnoreCache, JailRules, JailSettings, JsonSettings, LogBackend, LogLevel, LogTarget, LogZone,
     PluginLimits, PluginSettings, Settings, UseDns,
 };

@@ -110,7 +110,7 @@ use Section::{
 #[rustfmt::skip]
 pub(crate) const KEYS: &[Key] = &[
     key(Root, "daemon", "table", "", "The process itself."),
-    key(Root, "firewall", "table", "", "What drops the packets."),
+    key(Root, "firewall", "table", "", "How the firewall is used."),
     key(Root, "defaults", "table", "", "What holds for all jails."),
     key(Root, "jails", "tables by name", "", "The services that are protected."),
     key(Root, "plugins", "tables by name", "", "WebAssembly components that recognise failures or act on bans."),
@@ -124,7 +124,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Daemon, "db_purge_age", "time", "\"1d\"", "How long a ban is remembered after it was over and twice its length has passed: so long it makes the next one longer."),
     key(Daemon, "plugin_dir", "absolute path", "\"/usr/lib/stockade/plugins\"", "Where plugin files lie whose `path` is relative. FreeBSD: `/usr/local/lib/stockade/plugins`."),
 
-    key(Firewall, "backend", "\"auto\", \"nftables\" or \"none\"", "\"auto\"", "What drops the packets; `none` leaves bans to action plugins."),
+    key(Firewall, "priority", "-199 to 1000", "-10", "Priority of nftables' chains: those with a smaller one see a packet first. The filters of iptables, ufw and firewalld are at 0 and later."),
 
     key(Defaults, "maxretry", "1 to 1000", "5", "How many failures within `findtime` lead to a ban."),
     key(Defaults, "findtime", "time", "\"10m\"", "How long a failure counts."),
@@ -141,7 +141,10 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "logtimezone", "\"local\", \"UTC\", \"+02:00\" or a name such as \"Europe/Berlin\"", "\"local\"", "The zone of dates in the log that name none."),
     key(Defaults, "backend", "\"auto\", \"file\", \"journal\" or \"stdin\"", "\"auto\"", "Where lines are read from. `auto`: the journal where the jail has a `journalmatch` and the host has a journal, else the files of `logpath`."),
     key(Defaults, "protocol", "list of \"tcp\" and \"udp\", or \"all\"", "", "The protocols that are closed to who is banned; TCP where the jail names ports, all where it does not."),
-    key(Defaults, "blocktype", "\"drop\", \"reject\" or \"none\"", "\"drop\"", "What happens to packets of who is banned. `reject` answers TCP with a reset and the rest with ICMP; `none`: nothing, and only actions are told."),
+    key(Defaults, "firewall", "name, list of names, or \"none\"", "\"auto\"", "What enforces bans: `nftables`, or `auto` for the best that this host has; several are filled side by side. `none`: no firewall, and only actions are told."),
+    key(Defaults, "hooks", "list of \"input\", \"forward\" and \"prerouting\"", "[\"input\"]", "Where packets are stopped. `input`: what is addressed to this host. `forward`: what it passes on, such as connections to containers, by the container's own port. `prerouting`: whatever comes in, by the port that the sender named, so that published ports of containers are closed too."),
+    key(Defaults, "blocktype", "\"drop\", \"reject\" or \"tarpit\"", "\"drop\"", "What happens to packets of who is banned. `reject` answers TCP with a reset and the rest with ICMP; `tarpit` lets 10 in a minute through, so that who is banned wastes his time."),
+    key(Defaults, "end_connections", "true or false", "false", "Whether a ban also ends the connections that who is banned has open."),
     key(Defaults, "actions", "list of names", "[]", "Who is told of bans: plugins and `[exec.NAME]`."),
 
     key(Increment, "enabled", "true or false", "true", "Whether bans grow; for a jail that differs from `[defaults]`."),
@@ -221,7 +224,7 @@ const FOREIGN: &[(Section, &str, &str)] = &[
     (Jail, "defaults", "[defaults] belongs in stockade.toml"),
     (Jail, "plugins", "[plugins.NAME] belongs in stockade.toml"),
     (Jail, "action", "the firewall needs no action; others are named in actions = [\"NAME\"]"),
-    (Jail, "banaction", "the firewall is chosen once: backend in [firewall]"),
+    (Jail, "banaction", "what enforces bans is written firewall = \"nftables\""),
     (Jail, "failregex", "patterns belong in a filter file: filters/NAME.toml"),
     (Jail, "ignoreregex", "patterns belong in a filter file: filters/NAME.toml"),
     (Jail, "prefregex", "patterns belong in a filter file: filters/NAME.toml"),
@@ -231,10 +234,11 @@ const FOREIGN: &[(Section, &str, &str)] = &[
     (Jail, "settings", "settings belong to the plugin: [plugins.NAME.settings]"),
     (Increment, "increment", "write bantime_increment = true, or enabled = true in its table"),
     (Increment, "maxbantime", "write maxtime"),
-    (Defaults, "banaction", "the firewall is chosen once: backend in [firewall]"),
+    (Defaults, "banaction", "what enforces bans is written firewall = \"nftables\""),
     (Defaults, "enabled", "each jail says for itself whether it is enabled"),
     (Firewall, "blocktype", "'blocktype' belongs in [defaults] or in a jail"),
-    (Firewall, "banaction", "the firewall is chosen with backend"),
+    (Firewall, "banaction", "what enforces bans is written firewall = \"nftables\" in [defaults] or in a jail"),
+    (Firewall, "backend", "what enforces bans is written firewall = \"nftables\" in [defaults] or in a jail"),
     (Daemon, "pidfile", "leave it out: the control socket says whether the daemon runs"),
     (Daemon, "dbfile", "the database lies in state_dir"),
     (Plugin, "http", "what a plugin may do stands in [plugins.NAME.grant]"),

@@ -1,6 +1,7 @@
 //! One module for each table of the configuration.
 
 pub(crate) mod daemon;
+pub(crate) mod enforcement;
 pub(crate) mod exec;
 pub(crate) mod filter;
 pub(crate) mod ignorecommand;

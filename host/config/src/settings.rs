@@ -1,6 +1,6 @@
 //! The checked settings: every value has its type, is in its range, and names only what exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -128,24 +128,44 @@ impl LogLevel {
     }
 }
 
-/// `[firewall]`: what drops the packets.
+/// `[firewall]`: how the backends work that jails name as their `firewall`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirewallSettings {
-    /// The kind of firewall.
-    pub backend: FirewallBackend,
-    /// Where it was chosen; `None` for the default.
-    pub origin: Option<Origin>,
+    /// Priority of nftables' chains (`nft(8)`, "CHAINS"): those with a smaller one see a packet first.
+    pub priority: i32,
 }
 
-/// The kind of firewall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the bans of a jail are enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enforcement {
+    /// By what; empty where no firewall is to know of them.
+    pub firewall: Vec<FirewallBackend>,
+    /// Where packets are stopped; never empty.
+    pub hooks: BTreeSet<Hook>,
+    /// What happens to packets of who is banned.
+    pub blocktype: BlockType,
+    /// Whether a ban ends the connections that there are.
+    pub end_connections: bool,
+}
+
+/// What enforces the bans of a jail.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FirewallBackend {
     /// The best one that this host has.
     Auto,
     /// nftables, by netlink.
     Nftables,
-    /// None: bans are decided, kept and handed to action plugins only.
-    None,
+}
+
+/// A place on a packet's way where it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hook {
+    /// What is addressed to this host.
+    Input,
+    /// What this host passes on, with the ports behind the translation of addresses.
+    Forward,
+    /// Whatever comes in, with the ports that the sender named.
+    Prerouting,
 }
 
 /// `[plugins.NAME]`: a WebAssembly component and what it may do.
@@ -424,8 +444,8 @@ pub struct JailRules {
     pub logtimezone: LogZone,
     /// Where lines are read from.
     pub backend: LogBackend,
-    /// What happens to packets of who is banned.
-    pub blocktype: BlockType,
+    /// How bans are enforced.
+    pub enforcement: Enforcement,
     /// Who is told of bans; all are in [`Settings::plugins`] or [`Settings::exec`].
     pub actions: Vec<PluginName>,
 }
@@ -506,6 +526,6 @@ pub enum BlockType {
     Drop,
     /// They are answered: TCP with a reset, the rest with ICMP "port unreachable".
     Reject,
-    /// Nothing: a ban is counted, stored and told to actions, and no firewall knows of it.
-    None,
+    /// A few in a minute get through, the rest vanishes.
+    Tarpit,
 }

@@ -66,8 +66,9 @@ fn the_defaults_of_the_reference_are_those_that_hold() {
     let shown = loaded.settings.unwrap();
     if !cfg!(target_os = "freebsd") {
         assert_eq!(shown.daemon, bare.daemon);
+        assert_eq!(shown.firewall, bare.firewall);
     }
-    assert_eq!(shown.firewall.backend, bare.firewall.backend);
+    assert_eq!(shown.firewall, bare.firewall);
     assert_eq!(shown.jails.len(), 2);
     for jail in &shown.jails {
         assert_eq!(jail.rules, bare.jails[0].rules);

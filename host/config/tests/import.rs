@@ -186,7 +186,10 @@ fn a_jail_of_debian_says_only_what_is_its_own() {
         jail(&settings, "sshd").rules.ignoreself,
         "fail2ban's server has it on by itself"
     );
-    assert_eq!(jail(&settings, "sshd").rules.blocktype, BlockType::Reject);
+    assert_eq!(
+        jail(&settings, "sshd").rules.enforcement.blocktype,
+        BlockType::Reject
+    );
 }
 
 /// What people write, with the actions of Debian's `jail.conf`.
@@ -236,12 +239,14 @@ fn debians_ready_made_actions_are_translated_as_far_as_they_can_be() {
         assert_eq!(settings.exec.len(), 0, "{name}");
         let sshd = jail(&settings, "sshd");
         let fills = ["action_", "action_mw", "action_mwl", "action_xarf"].contains(&name);
-        let expected = if fills {
-            BlockType::Reject
-        } else {
-            BlockType::None
-        };
-        assert_eq!(sshd.rules.blocktype, expected, "{name}");
+        if fills {
+            assert_eq!(
+                sshd.rules.enforcement.blocktype,
+                BlockType::Reject,
+                "{name}"
+            );
+        }
+        assert_eq!(!sshd.rules.enforcement.firewall.is_empty(), fills, "{name}");
         if let Some(left) = left {
             told(&import, "sshd", left);
         }
@@ -307,7 +312,11 @@ fn every_ban_action_of_debian_closes_what_it_closed() {
             .iter()
             .map(|it| format!("{it:?}").to_lowercase());
         let closed: Vec<String> = [ports].into_iter().chain(protocols).collect();
-        let closed = format!("{} | {:?}", closed.join(" "), sshd.rules.blocktype);
+        let closed = format!(
+            "{} | {:?}",
+            closed.join(" "),
+            sshd.rules.enforcement.blocktype
+        );
         assert_eq!(Some(closed.as_str()), fields.next(), "{banaction}");
     }
 }
@@ -334,7 +343,7 @@ fn every_other_action_of_debian_is_left_out_with_the_reason() {
                 && note.what.starts_with("action ")
                 && note.place.is_some()
         });
-        let fills = settings.jails[0].rules.blocktype != BlockType::None;
+        let fills = !settings.jails[0].rules.enforcement.firewall.is_empty();
         let runs = !settings.exec.is_empty();
         assert_eq!(reason.is_none(), fills || runs, "{name}: {}", import.report);
         left += usize::from(reason.is_some());

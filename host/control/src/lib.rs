@@ -27,8 +27,8 @@ pub use reply::{
 pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};
 pub use rules::{Growth, Increment, RulesReply};
 pub use status::{
-    AbsentJail, FirewallStatus, JailStatus, LogStatus, PluginRole, PluginState, PluginStatus,
-    SourceKind, SourceStatus, State, StatusReply, StoreStatus,
+    AbsentJail, BackendStatus, FirewallStatus, JailStatus, LogStatus, PluginRole, PluginState,
+    PluginStatus, SourceKind, SourceStatus, State, StatusReply, Stopped, StoreStatus,
 };
 pub use time::Time;
 

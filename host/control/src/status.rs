@@ -69,16 +69,40 @@ pub enum State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FirewallStatus {
-    /// Such as `nftables`.
-    pub backend: String,
-    /// How it is.
+    /// How it is as a whole: as the backend that is worst.
     pub state: State,
     /// What is wrong with it.
     pub message: Option<String>,
     /// Bans are decided and reported, but the firewall is not changed.
     pub dry_run: bool,
-    /// Bans that the firewall has, as the kernel said when it was last asked.
+    /// What enforces bans; empty where no jail wants it.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// One of the things that enforce bans.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendStatus {
+    /// Such as `nftables`.
+    pub name: String,
+    /// Why it was chosen, where that was not the operator's choice.
+    pub because: Option<String>,
+    /// How it is.
+    pub state: State,
+    /// What is wrong with it.
+    pub message: Option<String>,
+    /// Bans that it has, as the kernel said when it was last asked.
     pub bans: Option<u64>,
+}
+
+/// What the rules of a jail have stopped since they were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stopped {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, with their IP headers.
+    pub bytes: u64,
 }
 
 /// The database.
@@ -155,6 +179,10 @@ pub struct JailStatus {
     pub sources: Vec<String>,
     /// Names of its action plugins.
     pub actions: Vec<String>,
+    /// Names of what enforces its bans.
+    pub firewall: Vec<String>,
+    /// What its bans have stopped; `null` where that is not counted.
+    pub stopped: Option<Stopped>,
     /// Failures that lead to a ban.
     pub maxretry: u32,
     /// Seconds within which they must happen.

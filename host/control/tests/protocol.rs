@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stockade_control::{
-    AbsentJail, AttemptReply, BanEntry, BanReply, BannedReply, BrokenJail, ControlReply,
-    Diagnostic, ErrorKind, ErrorReply, Excerpt, FirewallStatus, Increment, ItemResult, JailStatus,
-    LogStatus, Outcome, PluginRole, PluginState, PluginStatus, ReloadReply, RulesReply, Severity,
-    SourceKind, SourceStatus, State, StatusReply, StopReply, StoreStatus, Time, UnbanReply,
-    VersionReply, decode_reply, encode,
+    AbsentJail, AttemptReply, BackendStatus, BanEntry, BanReply, BannedReply, BrokenJail,
+    ControlReply, Diagnostic, ErrorKind, ErrorReply, Excerpt, FirewallStatus, Increment,
+    ItemResult, JailStatus, LogStatus, Outcome, PluginRole, PluginState, PluginStatus, ReloadReply,
+    RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply, StopReply, Stopped,
+    StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
 };
 use stockade_core::{
     Ban, BanTimeIncrement, Factor, FailureId, Growth, IgnoreReason, JailName, Timestamp,
@@ -58,6 +58,30 @@ fn plugin() -> PluginStatus {
     }
 }
 
+fn firewall() -> FirewallStatus {
+    FirewallStatus {
+        state: State::Failed,
+        message: Some("route: not permitted to use route".into()),
+        dry_run: false,
+        backends: vec![
+            BackendStatus {
+                name: "nftables".into(),
+                because: Some("the kernel has nf_tables".into()),
+                state: State::Ok,
+                message: None,
+                bans: Some(2),
+            },
+            BackendStatus {
+                name: "route".into(),
+                because: None,
+                state: State::Failed,
+                message: Some("not permitted to use route".into()),
+                bans: None,
+            },
+        ],
+    }
+}
+
 fn status() -> StatusReply {
     let source = SourceStatus {
         name: "/var/log/auth.log".into(),
@@ -74,6 +98,11 @@ fn status() -> StatusReply {
         filter: "sshd".into(),
         sources: vec!["/var/log/auth.log".into()],
         actions: vec!["webhook".into()],
+        firewall: vec!["nftables".into()],
+        stopped: Some(Stopped {
+            packets: 31,
+            bytes: 1860,
+        }),
         maxretry: 5,
         findtime_s: 600,
         bantime_s: Some(600),
@@ -97,13 +126,7 @@ fn status() -> StatusReply {
         pid: 812,
         started_at: at(-3600).into(),
         uptime_s: 3600,
-        firewall: FirewallStatus {
-            backend: "nftables".into(),
-            state: State::Ok,
-            message: None,
-            dry_run: false,
-            bans: Some(2),
-        },
+        firewall: firewall(),
         store: StoreStatus {
             path: "/var/lib/stockade/bans.sqlite3".into(),
             state: State::Degraded,

@@ -26,7 +26,7 @@ mod linux {
 
     use stockade_core::{IpNet, JailName};
     use stockade_firewall::{
-        Backend, BlockType, Change, Hook, JailRules, PortRange, Ports, Protocol,
+        Backend, BlockType, Change, Hook, JailRules, NftablesOptions, PortRange, Ports, Protocol,
     };
 
     type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -76,7 +76,7 @@ mod linux {
                 timeout: Some(TIMEOUT),
             })
             .collect();
-        let mut firewall = Backend::Nftables.open()?;
+        let mut firewall = Backend::Nftables(NftablesOptions::default()).open()?;
         firewall.configure(&[JailRules {
             jail,
             ports: Ports::List(vec![PortRange::single(22)]),

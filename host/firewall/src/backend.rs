@@ -7,9 +7,24 @@ use crate::{FirewallError, NoFirewall};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// nftables by netlink.
-    Nftables,
+    Nftables(NftablesOptions),
     /// None: record what would be done (`--dry-run`).
     Nothing,
+}
+
+/// What may be chosen of the nftables backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NftablesOptions {
+    /// Priority of our base chain (`nft(8)`, "CHAINS"): those with a smaller one see a packet first.
+    pub priority: i32,
+}
+
+impl Default for NftablesOptions {
+    /// Before the usual filter (`NF_IP_PRI_FILTER`, 0), so that an `accept` there does not let banned
+    /// addresses in and other tables are spared their packets; after connection tracking.
+    fn default() -> Self {
+        Self { priority: -10 }
+    }
 }
 
 impl Backend {
@@ -17,7 +32,7 @@ impl Backend {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Nftables => "nftables",
+            Self::Nftables(_) => "nftables",
             Self::Nothing => "none",
         }
     }
@@ -33,9 +48,9 @@ impl Backend {
         match self {
             Self::Nothing => Ok(Box::new(NoFirewall::new())),
             #[cfg(target_os = "linux")]
-            Self::Nftables => Ok(Box::new(crate::Nftables::open()?)),
+            Self::Nftables(options) => Ok(Box::new(crate::Nftables::open(*options)?)),
             #[cfg(not(target_os = "linux"))]
-            Self::Nftables => Err(not_for_this_system("nftables")),
+            Self::Nftables(_) => Err(not_for_this_system("nftables")),
         }
     }
 }
@@ -75,7 +90,7 @@ pub fn choose() -> Result<Choice, FirewallError> {
 fn candidates() -> Vec<(Backend, &'static str)> {
     if cfg!(target_os = "linux") {
         vec![(
-            Backend::Nftables,
+            Backend::Nftables(NftablesOptions::default()),
             "the kernel has nf_tables; a table of our own works beside firewalld, ufw, iptables and docker",
         )]
     } else {

@@ -25,7 +25,7 @@ mod own_addresses;
 mod rules;
 mod watch;
 
-pub use backend::{Backend, Choice, choose};
+pub use backend::{Backend, Choice, NftablesOptions, choose};
 pub use contract::{
     Change, Counter, Element, Firewall, Health, PREFIX_LEN_MIN_V4, PREFIX_LEN_MIN_V6, Refusal,
     TIMEOUT_MAX, TIMEOUT_MIN, Timeouts, check_net,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::diagnostic::quoted;
 use crate::reading::{self, Found, Keys, Reading};
 use crate::reference::Section;
-use crate::settings::{DaemonSettings, FirewallBackend, FirewallSettings, LogLevel, LogTarget};
+use crate::settings::{DaemonSettings, FirewallSettings, LogLevel, LogTarget};
 use crate::tree::Table;
 
 /// What fits into `sun_path` with its final NUL on every system (unix(4) of FreeBSD: 104 bytes,
@@ -77,26 +77,27 @@ pub(crate) fn daemon(table: Table, reading: &mut Reading) -> DaemonSettings {
     settings
 }
 
+impl FirewallSettings {
+    /// Before the filters of iptables, ufw, firewalld and most hand-written tables, which are at 0 and
+    /// later, and after connection tracking.
+    pub(crate) const BUILTIN: Self = Self { priority: -10 };
+}
+
+/// Chains of filters stand after connection tracking (`NF_IP_PRI_CONNTRACK`, -200); a number over 1000
+/// is a slip.
+const PRIORITY: std::ops::RangeInclusive<i32> = -199..=1000;
+
 pub(crate) fn firewall(table: Table, reading: &mut Reading) -> FirewallSettings {
     let mut keys = Keys::new(Section::Firewall, table, reading);
     let settings = FirewallSettings {
-        backend: FirewallBackend::Auto,
-        origin: None,
+        priority: keys
+            .get("priority", |reading, found| {
+                reading::number(reading, found, PRIORITY)
+            })
+            .unwrap_or(FirewallSettings::BUILTIN.priority),
     };
-    let chosen = keys.get("backend", |reading, found| {
-        let words = [
-            ("auto", FirewallBackend::Auto),
-            ("nftables", FirewallBackend::Nftables),
-            ("none", FirewallBackend::None),
-        ];
-        let backend = reading::one_of(reading, found.name, &found.node, &words)?;
-        Some(FirewallSettings {
-            backend,
-            origin: Some(found.at()),
-        })
-    });
     keys.finish();
-    chosen.unwrap_or(settings)
+    settings
 }
 
 pub(crate) fn absolute_path(reading: &mut Reading, found: &Found) -> Option<PathBuf> {

@@ -11,7 +11,7 @@ use crate::network::{IgnoreEntry, Protocol, parse_ignore};
 use crate::reading::{self, Found, Keys, Reading};
 use crate::sections::ignorecommand::{ignorecache, ignorecommand};
 use crate::sections::increment::IncrementRules;
-use crate::settings::{BlockType, JailRules, LogBackend, LogZone, UseDns};
+use crate::settings::{Enforcement, JailRules, LogBackend, LogZone, UseDns};
 use crate::source::Located;
 use crate::tree::{Node, Value};
 use crate::words::NAME_FORM;
@@ -80,7 +80,7 @@ impl Rules {
             logencoding: None,
             logtimezone: LogZone::Local,
             backend: LogBackend::Auto,
-            blocktype: BlockType::Drop,
+            enforcement: Enforcement::builtin(),
             actions: Vec::new(),
         };
         Self {
@@ -147,7 +147,7 @@ impl Rules {
                 .get("logtimezone", zone)
                 .unwrap_or_else(|| from.logtimezone.clone()),
             backend: keys.get("backend", backend).unwrap_or(from.backend),
-            blocktype: keys.get("blocktype", blocktype).unwrap_or(from.blocktype),
+            enforcement: from.enforcement.read(keys),
             actions: actions.iter().map(|action| action.value.clone()).collect(),
         };
         let protocol = keys
@@ -309,15 +309,6 @@ fn backend(reading: &mut Reading, found: &Found) -> Option<LogBackend> {
             return None;
         }
     }
-    reading::one_of(reading, found.name, &found.node, &words)
-}
-
-fn blocktype(reading: &mut Reading, found: &Found) -> Option<BlockType> {
-    let words = [
-        ("drop", BlockType::Drop),
-        ("reject", BlockType::Reject),
-        ("none", BlockType::None),
-    ];
     reading::one_of(reading, found.name, &found.node, &words)
 }
 

@@ -136,15 +136,22 @@ fn daemon(status: &StatusReply, text: &mut Metrics) {
         Kind::Gauge,
         "Whether the firewall enforces what is wanted.",
     );
-    let backend = [("backend", firewall.backend.as_str())];
-    text.sample(name, &backend, u8::from(firewall.state == State::Ok));
-    if let Some(bans) = firewall.bans {
-        text.single(
-            "stockade_firewall_bans",
-            "Bans that the firewall has, as the kernel says.",
-            bans,
-        );
+    for backend in &firewall.backends {
+        let labels = [("backend", backend.name.as_str())];
+        text.sample(name, &labels, u8::from(backend.state == State::Ok));
     }
+    let name = "stockade_firewall_bans";
+    text.family(
+        name,
+        Kind::Gauge,
+        "Bans that the firewall has, as the kernel says.",
+    );
+    for backend in &firewall.backends {
+        if let Some(bans) = backend.bans {
+            text.sample(name, &[("backend", backend.name.as_str())], bans);
+        }
+    }
+    stopped(status, text);
     text.single(
         "stockade_dry_run",
         "Whether the firewall is left as it is.",
@@ -155,6 +162,25 @@ fn daemon(status: &StatusReply, text: &mut Metrics) {
         "Whether bans can be stored, so that they survive a crash.",
         u8::from(status.store.state == State::Ok),
     );
+}
+
+/// What the rules of jails have stopped, where that is counted.
+fn stopped(status: &StatusReply, text: &mut Metrics) {
+    let counted = || {
+        let jails = status.jails.iter();
+        jails.filter_map(|jail| Some((jail.name.as_str(), jail.stopped?)))
+    };
+    let packets = "stockade_jail_stopped_packets_total";
+    let what = "Packets of banned addresses that were stopped.";
+    text.family(packets, Kind::Counter, what);
+    for (jail, stopped) in counted() {
+        text.sample(packets, &[("jail", jail)], stopped.packets);
+    }
+    let bytes = "stockade_jail_stopped_bytes_total";
+    text.family(bytes, Kind::Counter, "Their bytes.");
+    for (jail, stopped) in counted() {
+        text.sample(bytes, &[("jail", jail)], stopped.bytes);
+    }
 }
 
 /// Lines and overlong lines of a source, and whether it is well.

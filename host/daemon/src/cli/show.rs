@@ -1,8 +1,8 @@
 //! Replies of the daemon as text for people.
 
 use stockade_control::{
-    BanEntry, BannedReply, ControlReply, Diagnostic, Growth, Increment, ItemResult, Outcome,
-    PluginState, ReloadReply, State, StatusReply, Time,
+    BackendStatus, BanEntry, BannedReply, ControlReply, Diagnostic, FirewallStatus, Growth,
+    Increment, ItemResult, Outcome, PluginState, ReloadReply, State, StatusReply, Time,
 };
 
 use super::table::Table;
@@ -31,12 +31,10 @@ pub(super) fn reply(reply: &ControlReply, in_detail: bool) -> String {
 fn status(status: &StatusReply, in_detail: bool) -> String {
     let firewall = &status.firewall;
     let mut text = format!(
-        "stockade {}, up {}, firewall {}{}: {}",
+        "stockade {}, up {}, firewall {}",
         status.version,
         duration(status.uptime_s),
-        firewall.backend,
-        if firewall.dry_run { " (dry run)" } else { "" },
-        word(firewall.state),
+        backends(firewall),
     );
     for message in [&firewall.message, &status.store.message]
         .into_iter()
@@ -62,6 +60,19 @@ fn status(status: &StatusReply, in_detail: bool) -> String {
         details(status, &mut text);
     }
     text
+}
+
+/// `nftables: ok, route: FAILED`
+fn backends(firewall: &FirewallStatus) -> String {
+    let dry_run = if firewall.dry_run { " (dry run)" } else { "" };
+    let shown = |backend: &BackendStatus| {
+        let state = word(backend.state);
+        format!("{}{dry_run}: {state}", backend.name)
+    };
+    match firewall.backends.as_slice() {
+        [] => "none: no jail wants one".to_owned(),
+        some => some.iter().map(shown).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn jails(status: &StatusReply) -> Table {
@@ -137,6 +148,13 @@ fn details(status: &StatusReply, text: &mut String) {
                 .unwrap_or_default()
         );
         let mut facts = vec![("limits", limits), ("logs", jail.sources.join(", "))];
+        if !jail.firewall.is_empty() {
+            facts.push(("firewall", jail.firewall.join(", ")));
+        }
+        if let Some(stopped) = jail.stopped {
+            let counted = format!("{} packets, {} bytes", stopped.packets, stopped.bytes);
+            facts.push(("stopped", counted));
+        }
         if !jail.actions.is_empty() {
             facts.push(("actions", jail.actions.join(", ")));
         }
@@ -155,6 +173,15 @@ fn details(status: &StatusReply, text: &mut String) {
         facts.push(("gave up", jail.total_gave_up.to_string()));
         for (name, value) in facts {
             text.push_str(&format!("  {name:<13}{value}\n"));
+        }
+    }
+    for backend in &status.firewall.backends {
+        let name = &backend.name;
+        let bans = backend.bans.unwrap_or_default();
+        text.push_str(&format!("\nfirewall {name}: {bans} bans"));
+        match &backend.because {
+            Some(because) => text.push_str(&format!("; chosen since {because}\n")),
+            None => text.push('\n'),
         }
     }
     for plugin in &status.plugins {

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use stockade_config::FirewallBackend;
 use stockade_control::ExitCode;
-use stockade_core::{Ban, Decider, FailureId, JailName, Limits, PluginName, Timestamp};
-use stockade_firewall::{Backend, Firewall, FirewallError, JailRules, OwnAddresses};
+use stockade_core::{Ban, BanTime, Decider, FailureId, JailName, Limits, PluginName, Timestamp};
+use stockade_firewall::{Choice, Element, Firewall, FirewallError, OwnAddresses, Timeouts};
 use stockade_store::{PluginKv, StateLock, StateLockError, StoreError, Stored};
 use tokio::sync::mpsc;
 
 use super::actions::Actions;
 use super::durable::{Durable, is_disk_full, tell_corrupt};
-use super::enforcer::{Enforcer, Order, Report};
+use super::enforcement::{Enforcement, Plan, Planned, Report};
 use super::engine::Engine;
 use super::ignored::{ChangingIgnores, KnownNames};
 use super::main_loop::{Daemon, Parts, Queues};
@@ -97,33 +97,29 @@ pub(super) async fn boot(
     let now = clock::now();
     raise_file_limit();
     let configured = &setup.settings.daemon;
-    let state_dir = args
-        .state_dir
-        .clone()
-        .unwrap_or_else(|| configured.state_dir.clone());
+    let state_dir = args.state_dir.as_ref().unwrap_or(&configured.state_dir);
+    let state_dir = state_dir.clone();
     let lock = if args.dry_run {
         None
     } else {
         lock(&state_dir)?
     };
-    let group = configured
-        .socket_group
-        .as_ref()
-        .map(|group| group.value.as_str());
+    let group = configured.socket_group.as_ref();
+    let group = group.map(|group| group.value.as_str());
     let socket = ControlSocket::open(&socket_path(global, args, &setup), group)?;
     let (durable, stored) = open_store(&state_dir, args.dry_run, now)?;
 
     let (reports, report_queue) = mpsc::unbounded_channel();
     let Enforced {
-        enforcer,
-        backend,
+        enforcement,
+        auto,
         adopted,
     } = enforce(args.dry_run, &setup, &stored, reports, now)?;
     let (events, event_queue) = mpsc::channel(EVENTS_MAX);
     let mut engine = Engine::new(
         Decider::new(Limits::default()).seeded(clock::chance()),
         durable,
-        enforcer,
+        enforcement,
         Actions::default(),
     );
     let effects = engine.decider.reload(policies(&setup), now);
@@ -137,6 +133,7 @@ pub(super) async fn boot(
     }
     restore(&mut engine, stored, adopted, now);
     engine.finish_turn();
+    engine.enforcement.reconcile();
 
     let parts = Parts {
         kv: open_kv(&setup, &state_dir, args.dry_run, now),
@@ -144,7 +141,7 @@ pub(super) async fn boot(
         dry_run: args.dry_run,
         strict: args.strict,
         state_dir,
-        backend,
+        auto,
         log,
         _lock: lock,
         host: None,
@@ -182,14 +179,17 @@ fn raise_file_limit() {
     }
 }
 
-/// The firewall with its rules in place, and the thread that owns it.
+/// The firewall with its rules in place, and the threads that own it.
 struct Enforced {
-    enforcer: Enforcer,
-    backend: String,
+    enforcement: Enforcement,
+    /// What `auto` means on this host, where a jail wants it.
+    auto: Option<Choice>,
     /// Bans that it had and the store had not.
     adopted: Vec<Ban>,
 }
 
+/// Opens every backend that the jails want. One that fails is tried again by its thread, as long as
+/// another works.
 fn enforce(
     dry_run: bool,
     setup: &Setup,
@@ -197,27 +197,54 @@ fn enforce(
     reports: mpsc::UnboundedSender<Report>,
     now: Timestamp,
 ) -> Result<Enforced, BootError> {
-    let rules = firewall_rules(setup);
-    let backend = backend(dry_run, setup)?;
-    let mut firewall = backend.open()?;
-    firewall.configure(&rules)?;
-    let backend = firewall.name().to_owned();
-    tracing::info!(
-        "stockade {} enforces with {backend}",
-        env!("CARGO_PKG_VERSION")
-    );
-    let adopted = adopted(firewall.as_mut(), &stored.bans, now)?;
-    let watch = firewall.watch()?;
-    let enforcer = Enforcer::spawn(firewall, reports)?;
-    enforcer.order(Order::Configure(rules));
-    if let Some(watch) = watch {
-        watchers::watch_firewall(watch, &enforcer)?;
+    let mut auto = None;
+    let plan = Plan::new(setup, dry_run, &mut auto)?;
+    let mut enforcement = Enforcement::new(reports);
+    let mut found = Vec::new();
+    let mut failed = None;
+    let mut works = plan.backends.is_empty();
+    for planned in &plan.backends {
+        let name = planned.backend.name();
+        let opened = match open(planned) {
+            Ok((firewall, held)) => {
+                let version = env!("CARGO_PKG_VERSION");
+                match &planned.because {
+                    Some(why) => tracing::info!("stockade {version} enforces with {name}: {why}"),
+                    None => tracing::info!("stockade {version} enforces with {name}"),
+                }
+                works = true;
+                found.extend(held);
+                Some(firewall)
+            }
+            Err(error) => {
+                failed.get_or_insert(error);
+                None
+            }
+        };
+        enforcement.start(planned, opened)?;
+        enforcement.configure(planned, None);
+    }
+    if let Some(error) = failed.filter(|_| !works) {
+        return Err(error.into());
     }
     Ok(Enforced {
-        enforcer,
-        backend,
-        adopted,
+        enforcement,
+        auto,
+        adopted: adopted(found, setup, &stored.bans, now),
     })
+}
+
+/// What a backend holds when it is opened, with who ends it.
+type Held = Vec<(Element, Timeouts)>;
+
+/// A backend with its rules in place, and what it holds.
+fn open(planned: &Planned) -> Result<(Box<dyn Firewall>, Held), FirewallError> {
+    let mut firewall = planned.backend.open()?;
+    firewall.configure(&planned.rules)?;
+    let timeouts = firewall.timeouts();
+    let elements = firewall.list()?.into_iter();
+    let held = elements.map(|element| (element, timeouts)).collect();
+    Ok((firewall, held))
 }
 
 /// A dry run must not be in the way of a real one, so it has a socket of its own.
@@ -272,24 +299,6 @@ fn open_kv(setup: &Setup, dir: &Path, dry_run: bool, now: Timestamp) -> Option<S
     }
 }
 
-fn backend(dry_run: bool, setup: &Setup) -> Result<Backend, FirewallError> {
-    Ok(match setup.settings.firewall.backend {
-        _ if dry_run => Backend::Nothing,
-        FirewallBackend::Auto => stockade_firewall::choose()?.backend,
-        FirewallBackend::Nftables => Backend::Nftables,
-        FirewallBackend::None => Backend::Nothing,
-    })
-}
-
-/// What the firewall has to know of the jails.
-pub(super) fn firewall_rules(setup: &Setup) -> Vec<JailRules> {
-    setup
-        .jails
-        .iter()
-        .filter_map(|jail| super::rules::rules(&jail.settings))
-        .collect()
-}
-
 /// What decides in the jails.
 pub(super) fn policies(setup: &Setup) -> Vec<stockade_core::JailPolicy> {
     setup
@@ -300,28 +309,30 @@ pub(super) fn policies(setup: &Setup) -> Vec<stockade_core::JailPolicy> {
 }
 
 /// Bans that the kernel has and the store does not: those of a database that was lost, or of a daemon
-/// that was killed between the two. They are kept.
-fn adopted(
-    firewall: &mut dyn Firewall,
-    stored: &[Ban],
-    now: Timestamp,
-) -> Result<Vec<Ban>, FirewallError> {
+/// that was killed between the two. They are kept; where the backend knows no end, for as long as a ban
+/// that begins now.
+fn adopted(found: Held, setup: &Setup, stored: &[Ban], now: Timestamp) -> Vec<Ban> {
     let known: BTreeSet<(&JailName, &FailureId)> =
         stored.iter().map(|ban| (&ban.jail, &ban.id)).collect();
-    let mut adopted = Vec::new();
-    for element in firewall.list()? {
+    let mut adopted = BTreeMap::new();
+    for (element, timeouts) in found {
         let id = FailureId::from_net(element.net);
-        if !known.contains(&(&element.jail, &id)) {
-            let until = element.expires.map(|left| now.saturating_add(left));
-            adopted.push(Ban {
-                jail: element.jail,
-                id,
-                at: now,
-                until,
-                failures: 0,
-                bancount: 1,
-            });
+        if known.contains(&(&element.jail, &id)) {
+            continue;
         }
+        let left = match timeouts {
+            Timeouts::Kept { .. } => element.expires,
+            Timeouts::Ours => bantime(setup, &element.jail),
+        };
+        let ban = Ban {
+            jail: element.jail,
+            id,
+            at: now,
+            until: left.map(|left| now.saturating_add(left)),
+            failures: 0,
+            bancount: 1,
+        };
+        adopted.insert((ban.jail.clone(), ban.id.clone()), ban);
     }
     if !adopted.is_empty() {
         tracing::warn!(
@@ -329,7 +340,17 @@ fn adopted(
             adopted.len()
         );
     }
-    Ok(adopted)
+    adopted.into_values().collect()
+}
+
+/// How long a first ban of a jail lasts; `None` for ever.
+fn bantime(setup: &Setup, name: &JailName) -> Option<Duration> {
+    let mut jails = setup.jails.iter();
+    let jail = jails.find(|jail| jail.settings.name == *name)?;
+    match jail.settings.rules.bantime {
+        BanTime::For(time) => Some(time),
+        BanTime::Forever => None,
+    }
 }
 
 fn restore(engine: &mut Engine, stored: Stored, adopted: Vec<Ban>, now: Timestamp) {

@@ -6,13 +6,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use stockade_core::{
-    Ban, Checkpoint, Decider, Effect, Event, IgnoreSet, JailName, SourceName, Timestamp,
-    UnbanReason,
+    Checkpoint, Decider, Effect, Event, FailureId, IgnoreSet, JailName, SourceName, Timestamp,
 };
+use stockade_firewall::FirewallError;
 
 use super::actions::Actions;
 use super::durable::{Durable, Saved};
-use super::enforcer::{Enforcer, Order, Report};
+use super::enforcement::{
+    BackendId, Enforcement, News, Pending, Plan, Report, Target, What, Wish, Wishes,
+};
 use crate::{clock, log};
 
 /// The daemon's state between two events.
@@ -20,66 +22,33 @@ use crate::{clock, log};
 pub(super) struct Engine {
     pub(super) decider: Decider,
     durable: Durable,
-    pub(super) enforcer: Enforcer,
+    pub(super) enforcement: Enforcement,
     pub(super) actions: Actions,
-    /// Changes that the firewall has been given and has not answered for, by the order's number.
-    awaited: BTreeMap<u64, Turn>,
-    orders: u64,
-    turn: Turn,
+    /// What backends were asked for and have not done yet; told when they have.
+    pending: Pending,
+    /// What this turn of the loop has decided.
+    turn: Vec<News>,
     /// Newest checkpoint of each source of each reading group, stored or not.
     progress: BTreeMap<SourceName, Checkpoint>,
-    /// What the firewall could not be made to take yet; announced when it has.
-    unenforced: Vec<Turn>,
-    firewall_failure: Option<String>,
     /// Somebody who is banned is still being logged.
     suspicious: bool,
-}
-
-/// What one turn of the loop has decided.
-#[derive(Debug, Default)]
-struct Turn {
-    /// New bans with the lines that led to them.
-    bans: Vec<(Ban, Vec<Vec<u8>>)>,
-    restored: Vec<Ban>,
-    prolonged: Vec<Ban>,
-    unbans: Vec<(Ban, UnbanReason)>,
-}
-
-impl Turn {
-    fn is_empty(&self) -> bool {
-        self.bans.is_empty()
-            && self.restored.is_empty()
-            && self.prolonged.is_empty()
-            && self.unbans.is_empty()
-    }
-
-    fn enforced(&self) -> Vec<Ban> {
-        let new = self.bans.iter().map(|(ban, _)| ban);
-        new.chain(&self.restored)
-            .chain(&self.prolonged)
-            .cloned()
-            .collect()
-    }
 }
 
 impl Engine {
     pub(super) fn new(
         decider: Decider,
         durable: Durable,
-        enforcer: Enforcer,
+        enforcement: Enforcement,
         actions: Actions,
     ) -> Self {
         Self {
             decider,
             durable,
-            enforcer,
+            enforcement,
             actions,
-            awaited: BTreeMap::new(),
-            orders: 0,
-            turn: Turn::default(),
+            pending: Pending::default(),
+            turn: Vec::new(),
             progress: BTreeMap::new(),
-            unenforced: Vec::new(),
-            firewall_failure: None,
             suspicious: false,
         }
     }
@@ -101,19 +70,19 @@ impl Engine {
         match effect {
             Effect::Ban { ban, matches } => {
                 self.durable.unsaved.ban(&ban);
-                self.turn.bans.push((ban, matches));
+                self.turn.push(News::Banned(ban, matches));
             }
             Effect::Restore(ban) => {
                 self.durable.unsaved.ban(&ban);
-                self.turn.restored.push(ban);
+                self.turn.push(News::Restored(ban));
             }
             Effect::Prolong { ban } => {
                 self.durable.unsaved.ban(&ban);
-                self.turn.prolonged.push(ban);
+                self.turn.push(News::Prolonged(ban));
             }
             Effect::Unban { ban, reason } => {
                 self.durable.unsaved.unban(&ban, reason, now);
-                self.turn.unbans.push((ban, reason));
+                self.turn.push(News::Unbanned(ban, reason));
             }
             Effect::StillSeen { .. } => self.suspicious = true,
             told => log::effect(&told),
@@ -154,25 +123,34 @@ impl Engine {
     /// writes. Both together make a ban announced, by [`Engine::reported`].
     pub(super) fn finish_turn(&mut self) {
         if std::mem::take(&mut self.suspicious) {
-            self.enforcer.order(Order::Reconcile);
+            self.enforcement.reconcile();
         }
         if self.turn.is_empty() {
             return;
         }
-        let turn = std::mem::take(&mut self.turn);
-        self.orders += 1;
-        let unbans = turn
-            .unbans
-            .iter()
-            .map(|(ban, _)| (ban.jail.clone(), ban.id.clone()))
-            .collect();
-        self.enforcer.order(Order::Apply {
-            number: self.orders,
-            bans: turn.enforced(),
-            unbans,
-        });
-        self.awaited.insert(self.orders, turn);
+        let mut wishes = Wishes::new();
+        let mut told = Vec::new();
+        for news in std::mem::take(&mut self.turn) {
+            let (jail, net) = (news.ban().jail.clone(), news.ban().id.network());
+            let backends = self.enforcement.backends_of(&jail);
+            let Some(net) = net.filter(|_| !backends.is_empty()) else {
+                // No firewall can know of it.
+                told.push(news);
+                continue;
+            };
+            let target = match &news {
+                News::Unbanned(..) => Target::Free,
+                News::Banned(ban, _) | News::Restored(ban) | News::Prolonged(ban) => {
+                    Target::Banned(ban.until)
+                }
+            };
+            let key = (jail, net);
+            let version = self.pending.expect(key.clone(), news, backends);
+            wishes.insert(key, Wish { target, version });
+        }
+        self.enforcement.apply(wishes);
         self.save();
+        self.announce(told);
     }
 
     /// Writes everything that has changed in one transaction. What cannot be written stays and is
@@ -231,72 +209,84 @@ impl Engine {
 
     /// Whether the firewall has not answered for something that it was given.
     pub(super) fn awaits_firewall(&self) -> bool {
-        !self.awaited.is_empty()
+        self.pending.is_asking()
     }
 
-    /// What is wrong with the firewall, if anything is.
-    pub(super) fn firewall_failure(&self) -> Option<&str> {
-        self.firewall_failure.as_deref()
+    /// Why what was decided for this id is not in force in the firewall, where it is not.
+    pub(super) fn not_enforced(&self, jail: &JailName, id: &FailureId) -> Option<String> {
+        let refused = self.pending.refused_by(jail, id);
+        (!refused.is_empty()).then(|| self.enforcement.failure().unwrap_or_default())
     }
 
-    /// Takes the enforcer's word.
+    /// Goes over to the backends and rules of another plan.
+    pub(super) fn replan(&mut self, plan: &Plan) -> std::io::Result<()> {
+        let gone = self.enforcement.replan(plan, &self.decider)?;
+        for backend in gone {
+            let news = self.pending.forget(backend);
+            self.announce(news);
+        }
+        Ok(())
+    }
+
+    /// Takes a backend's word.
     pub(super) fn reported(&mut self, report: Report) {
-        match report {
-            Report::Applied { number, result } => self.applied(number, result),
-            Report::Healed { changes } => {
+        let backend = report.backend;
+        match report.what {
+            What::Applied {
+                done,
+                refused,
+                error,
+            } => {
+                if let Some(error) = error {
+                    self.firewall_failed(backend, &error);
+                }
+                self.pending.refused(backend, &refused);
+                let news = self.pending.done(backend, &done);
+                self.announce(news);
+            }
+            What::Healed { changes } => {
                 tracing::warn!("somebody else changed the firewall: {changes} differences mended");
             }
-            Report::Failed(error) => self.firewall_failed(&error),
-            Report::Recovered => {
-                tracing::info!("the firewall enforces what is wanted again");
-                self.firewall_failure = None;
-                for turn in std::mem::take(&mut self.unenforced) {
-                    self.announce(turn);
-                }
+            What::Failed(error) => self.firewall_failed(backend, &error),
+            What::Recovered => {
+                let name = self.enforcement.note(backend, None);
+                tracing::info!("the firewall enforces what is wanted again ({name})");
+                let news = self.pending.recovered(backend);
+                self.announce(news);
             }
         }
     }
 
-    fn firewall_failed(&mut self, error: &stockade_firewall::FirewallError) {
+    fn firewall_failed(&mut self, backend: BackendId, error: &FirewallError) {
         let chain = crate::cli::chain(error);
-        tracing::error!("the firewall does not enforce what is wanted, trying again: {chain}");
-        self.firewall_failure = Some(chain);
-    }
-
-    fn applied(&mut self, number: u64, result: Result<(), stockade_firewall::FirewallError>) {
-        let Some(turn) = self.awaited.remove(&number) else {
-            return;
-        };
-        match result {
-            Ok(()) => self.announce(turn),
-            Err(error) => {
-                self.firewall_failed(&error);
-                self.unenforced.push(turn);
-            }
+        let before = self.enforcement.failure();
+        let name = self.enforcement.note(backend, Some(chain.clone()));
+        if before != self.enforcement.failure() {
+            tracing::error!(
+                "the firewall does not enforce what is wanted, trying again: {name}: {chain}"
+            );
         }
     }
 
     /// Tells the log and the actions what is in force now.
-    fn announce(&mut self, turn: Turn) {
-        for ban in &turn.restored {
-            log::restored(ban);
-        }
-        for (ban, _) in &turn.bans {
-            log::banned(ban);
-            let policy = self.decider.policy(&ban.jail);
-            if policy.is_some_and(|jail| ban.length() != jail.bantime.length(0, || 0.0)) {
-                log::increased(ban);
+    fn announce(&mut self, news: Vec<News>) {
+        for news in news {
+            match news {
+                News::Restored(ban) => log::restored(&ban),
+                News::Prolonged(ban) => self.actions.apply(&ban, &[]),
+                News::Unbanned(ban, reason) => {
+                    log::unbanned(&ban, reason);
+                    self.actions.revoke(&ban);
+                }
+                News::Banned(ban, matches) => {
+                    log::banned(&ban);
+                    let policy = self.decider.policy(&ban.jail);
+                    if policy.is_some_and(|jail| ban.length() != jail.bantime.length(0, || 0.0)) {
+                        log::increased(&ban);
+                    }
+                    self.actions.apply(&ban, &matches);
+                }
             }
-        }
-        for (ban, reason) in &turn.unbans {
-            log::unbanned(ban, *reason);
-            self.actions.revoke(ban);
-        }
-        for (ban, matches) in turn.bans {
-            self.actions.apply(&ban, &matches);
-        }
-        for ban in &turn.prolonged {
-            self.actions.apply(ban, &[]);
         }
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stockade_core::{Checkpoint, JailName, PluginName, SourceName, Timestamp};
+use stockade_firewall::Choice;
 use stockade_plugins::{Clock, PluginHost, Role, StatusHandle};
 use stockade_store::StateLock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
-use super::enforcer::{Order, Report};
+use super::enforcement::Report;
 use super::engine::Engine;
 use super::ignored::{ChangingIgnores, IgnoreWatcher, KnownNames};
 use super::plugins::SharedKv;
@@ -45,7 +46,8 @@ pub(super) struct Parts {
     /// A configuration with any error is refused.
     pub(super) strict: bool,
     pub(super) state_dir: PathBuf,
-    pub(super) backend: String,
+    /// What `firewall = "auto"` means on this host, where a jail wanted it.
+    pub(super) auto: Option<Choice>,
     pub(super) log: LogHandle,
     pub(super) _lock: Option<StateLock>,
     pub(super) host: Option<PluginHost>,
@@ -416,10 +418,8 @@ impl Daemon {
         while let Ok(report) = self.queues.reports.try_recv() {
             self.engine.reported(report);
         }
-        // Wait until the enforcer has done all that was ordered, so that its results are told.
-        let (reply, listed) = oneshot::channel();
-        self.engine.enforcer.order(Order::List(reply));
-        drop(listed.await);
+        // Wait until the backends have done all that was ordered, so that their results are told.
+        drop(self.engine.enforcement.inspect().await);
         while let Ok(report) = self.queues.reports.try_recv() {
             self.engine.reported(report);
         }

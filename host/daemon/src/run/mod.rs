@@ -3,7 +3,7 @@
 mod actions;
 mod boot;
 mod durable;
-mod enforcer;
+mod enforcement;
 mod engine;
 mod ignored;
 mod main_loop;
@@ -38,7 +38,7 @@ pub(crate) use try_plugin::TriedPlugin;
 /// instead of in memory.
 const EVENTS_MAX: usize = 64;
 
-/// Everything that can happen to the daemon, but for control requests, signals and the enforcer's
+/// Everything that can happen to the daemon, but for control requests, signals and the backends'
 /// reports, which have channels of their own.
 #[derive(Debug)]
 enum Event {

@@ -7,7 +7,7 @@ use stockade_control::{BrokenJail, ControlReply, ErrorKind, ErrorReply, ReloadRe
 use stockade_core::{Escaped, JailName, PluginName};
 
 use super::boot;
-use super::enforcer::Order;
+use super::enforcement::Plan;
 use super::main_loop::Daemon;
 use super::start::LoadedPlugins;
 use crate::clock;
@@ -32,10 +32,17 @@ impl Daemon {
         while self.retreat(&mut setup, &loaded, &before) {
             loaded = self.load_plugins(&setup, Some(&before));
         }
+        let dry_run = self.parts.dry_run;
+        let plan = match Plan::new(&setup, dry_run, &mut self.parts.auto) {
+            Ok(plan) => plan,
+            Err(error) => {
+                return ControlReply::error(ErrorKind::Firewall, crate::cli::chain(&error));
+            }
+        };
         let mut reply = difference(&before, &setup);
         reply.broken = broken(&setup);
         reply.diagnostics = crate::cli::wire(&setup.found);
-        self.replace(setup, loaded).await;
+        self.replace(setup, loaded, &plan).await;
         tracing::info!(
             "reloaded: {} jails added, {} removed, {} changed",
             reply.added.len(),
@@ -66,14 +73,14 @@ impl Daemon {
         gone_back
     }
 
-    async fn replace(&mut self, setup: Setup, loaded: LoadedPlugins) {
+    async fn replace(&mut self, setup: Setup, loaded: LoadedPlugins, plan: &Plan) {
         self.drain_readers().await;
         let now = clock::now();
         let effects = self.engine.decider.reload(boot::policies(&setup), now);
         self.engine.take_up(effects, now);
-        self.engine
-            .enforcer
-            .order(Order::Configure(boot::firewall_rules(&setup)));
+        if let Err(error) = self.engine.replan(plan) {
+            tracing::error!("a backend of the firewall cannot be started: {error}");
+        }
         self.engine.save();
         self.setup = setup.clone();
         self.watch_ignores(now);
@@ -174,10 +181,6 @@ fn restart_needed(before: &Setup, after: &Setup) -> Vec<String> {
         ("daemon.socket_group", group(before) != group(after)),
         ("daemon.log_target", old.log_target != new.log_target),
         ("daemon.log_level", old.log_level != new.log_level),
-        (
-            "firewall.backend",
-            before.settings.firewall.backend != after.settings.firewall.backend,
-        ),
     ];
     keys.into_iter()
         .filter(|(_, changed)| *changed)

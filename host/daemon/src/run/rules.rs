@@ -1,24 +1,28 @@
 //! What a jail's settings mean to the firewall and to the decider.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stockade_config::{BlockType, IgnoreEntry, JailSettings, Ports, Protocol};
+use stockade_config::{BlockType, Hook, IgnoreEntry, JailSettings, Ports, Protocol};
 use stockade_core::{BanTimePolicy, FailureId, IgnoreSet, JailPolicy};
-use stockade_firewall::{Hook, JailRules, PortRange};
+use stockade_firewall::{JailRules, PortRange};
 
-/// The firewall's rules for a jail; `None` for one that only actions are told of.
-pub(super) fn rules(jail: &JailSettings) -> Option<JailRules> {
-    let block = match jail.rules.blocktype {
+/// The firewall's rules for a jail.
+pub(super) fn rules(jail: &JailSettings) -> JailRules {
+    let block = match jail.rules.enforcement.blocktype {
         BlockType::Drop => stockade_firewall::BlockType::Drop,
         BlockType::Reject => stockade_firewall::BlockType::Reject,
-        BlockType::None => return None,
+        BlockType::Tarpit => stockade_firewall::BlockType::Tarpit,
+    };
+    let hook = |hook: &Hook| match hook {
+        Hook::Input => stockade_firewall::Hook::Input,
+        Hook::Forward => stockade_firewall::Hook::Forward,
+        Hook::Prerouting => stockade_firewall::Hook::Prerouting,
     };
     let range = |range: &stockade_config::PortRange| PortRange {
         first: range.first,
         last: range.last,
     };
-    Some(JailRules {
+    JailRules {
         jail: jail.name.clone(),
         ports: match &jail.port {
             Ports::All => stockade_firewall::Ports::All,
@@ -35,8 +39,8 @@ pub(super) fn rules(jail: &JailSettings) -> Option<JailRules> {
             })
             .collect(),
         block,
-        hooks: BTreeSet::from([Hook::Input]),
-    })
+        hooks: jail.rules.enforcement.hooks.iter().map(hook).collect(),
+    }
 }
 
 /// The decider's rules for a jail, which remembers bans for `remember`. Names and files in

@@ -1,43 +1,47 @@
 //! Threads that only wait for the kernel to tell something.
 
 use std::io;
+use std::sync::Weak;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use stockade_firewall::{OwnAddresses, Seen, Watch};
 use tokio::sync::mpsc::Sender;
 
 use super::Event;
-use super::enforcer::{Enforcer, Order};
+use super::enforcement::{Order, Queue};
 
 /// A thread that waits looks up at least this often, to see whether it is still needed.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Asks the enforcer to reconcile whenever somebody else changes our rules.
-pub(super) fn watch_firewall(mut watch: Box<dyn Watch>, enforcer: &Enforcer) -> io::Result<()> {
-    let orders = enforcer.sender();
+/// Has a backend reconcile whenever somebody else changes our rules, until its thread has ended.
+pub(super) fn watch_firewall(
+    mut watch: Box<dyn Watch>,
+    queue: Weak<Queue>,
+) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("watch-firewall".into())
         .spawn(move || {
             loop {
-                match watch.wait(WAIT) {
-                    Ok(Seen::Changed) => {
-                        if orders.send(Order::Reconcile).is_err() {
-                            return;
-                        }
-                    }
+                let seen = watch.wait(WAIT);
+                let Some(queue) = queue.upgrade() else {
+                    return;
+                };
+                match seen {
+                    Ok(Seen::Changed) => queue.push(Order::Reconcile),
                     Ok(_) => {}
                     Err(error) => {
-                        // Reconciling on a timer still finds changes.
                         tracing::warn!(
                             "cannot watch the firewall any more: {}",
                             crate::cli::chain(&error)
                         );
+                        // A connection that is lost is found by looking, and a new one is watched again.
+                        queue.push(Order::Reconcile);
                         return;
                     }
                 }
             }
-        })?;
-    Ok(())
+        })
 }
 
 /// Tells the addresses of this host now and whenever they change.

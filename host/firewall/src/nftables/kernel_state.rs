@@ -74,11 +74,11 @@ pub(super) struct KernelRule {
 }
 
 impl KernelState {
-    /// Asks the kernel.
-    pub(super) fn read(kernel: &mut Conversation) -> Result<Self, FirewallError> {
+    /// Asks the kernel; our base chain is to have this priority.
+    pub(super) fn read(kernel: &mut Conversation, priority: i32) -> Result<Self, FirewallError> {
         Ok(Self {
             table: read_table(kernel)?,
-            chains: read_chains(kernel)?,
+            chains: read_chains(kernel, priority)?,
             sets: read_sets(kernel)?,
             rules: read_rules(kernel)?,
         })
@@ -116,7 +116,10 @@ pub(super) fn read_table(kernel: &mut Conversation) -> Result<TableState, Firewa
     Ok(state)
 }
 
-fn read_chains(kernel: &mut Conversation) -> Result<Vec<KernelChain>, FirewallError> {
+fn read_chains(
+    kernel: &mut Conversation,
+    priority: i32,
+) -> Result<Vec<KernelChain>, FirewallError> {
     let request = NfTablesMessage::GetChain(ChainMessage { attributes: vec![] });
     let mut chains = Vec::new();
     for message in kernel.dump("list nftables chains", &request)? {
@@ -127,13 +130,13 @@ fn read_chains(kernel: &mut Conversation) -> Result<Vec<KernelChain>, FirewallEr
             ChainAttribute::Name(name) => Some(name.clone()),
             _ => None,
         });
-        let shape = chain_shape(&attributes);
+        let shape = chain_shape(&attributes, priority);
         chains.extend(name.map(|name| KernelChain { name, shape }));
     }
     Ok(chains)
 }
 
-fn chain_shape(attributes: &[ChainAttribute]) -> ChainShape {
+fn chain_shape(attributes: &[ChainAttribute], priority: i32) -> ChainShape {
     let mut hooks: &[Hook] = &[];
     let mut policy = None;
     let mut kind = "";
@@ -151,7 +154,7 @@ fn chain_shape(attributes: &[ChainAttribute]) -> ChainShape {
     let ours = kind == ruleset::BASE_TYPE
         && policy == Some(ruleset::POLICY_ACCEPT)
         && hooks.contains(&Hook::Number(InetHookNumber::LocalIn.into()))
-        && hooks.contains(&Hook::Priority(ruleset::BASE_PRIORITY.cast_unsigned()));
+        && hooks.contains(&Hook::Priority(priority.cast_unsigned()));
     if ours {
         ChainShape::OurBase
     } else {

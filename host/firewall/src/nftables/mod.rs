@@ -26,7 +26,7 @@ use crate::contract::{
     Change, Element, Firewall, Health, Refusal, TIMEOUT_MAX, Timeouts, check_change,
 };
 use crate::rules::{BlockType, JailRules, check_rules};
-use crate::{FirewallError, Watch};
+use crate::{FirewallError, NftablesOptions, Watch};
 
 /// Name of the backend.
 const NAME: &str = "nftables";
@@ -38,6 +38,7 @@ const CONFIGURE_ATTEMPTS_MAX: usize = 5;
 #[derive(Debug)]
 pub struct Nftables {
     kernel: Conversation,
+    options: NftablesOptions,
     /// What was configured last.
     rules: Vec<JailRules>,
     /// The sets that are there as far as we know; what is wrong with it heals by `configure`.
@@ -50,11 +51,12 @@ impl Nftables {
     ///
     /// # Errors
     /// [`FirewallError::NotPermitted`], [`FirewallError::Unavailable`], or that the socket fails.
-    pub fn open() -> Result<Self, FirewallError> {
+    pub fn open(options: NftablesOptions) -> Result<Self, FirewallError> {
         let mut kernel = Conversation::open()?;
         read_table(&mut kernel)?;
         Ok(Self {
             kernel,
+            options,
             rules: Vec::new(),
             sets: BTreeSet::new(),
             configured: false,
@@ -96,14 +98,20 @@ impl Firewall for Nftables {
         check_rules(rules)?;
         let mut attempts = 1;
         loop {
-            let state = KernelState::read(&mut self.kernel)?;
+            let state = KernelState::read(&mut self.kernel, self.options.priority)?;
             if state.table == TableState::Dormant {
                 // The kernel does not take a new base chain together with the waking.
                 let batch = add_table(self.kernel.batch());
                 self.kernel.commit(batch)?;
             }
             let sets = wanted_sets(rules, &state);
-            let batch = setup(self.kernel.batch(), rules, &sets, &state);
+            let batch = setup(
+                self.kernel.batch(),
+                rules,
+                &sets,
+                &state,
+                self.options.priority,
+            );
             match self.kernel.commit(batch) {
                 Ok(()) => {
                     self.rules = rules.to_vec();
@@ -152,7 +160,7 @@ impl Firewall for Nftables {
     }
 
     fn probe(&mut self) -> Result<Health, FirewallError> {
-        let state = KernelState::read(&mut self.kernel)?;
+        let state = KernelState::read(&mut self.kernel, self.options.priority)?;
         let mut what = Vec::new();
         if !self.configured {
             what.push("rules: none were configured yet".to_owned());
@@ -205,7 +213,13 @@ fn wanted_sets(rules: &[JailRules], state: &KernelState) -> BTreeSet<SetId> {
 
 /// The transaction that makes the table be as wanted: all rules are made anew, chains and sets
 /// that are right stay, all others go.
-fn setup(batch: Batch, rules: &[JailRules], sets: &BTreeSet<SetId>, state: &KernelState) -> Batch {
+fn setup(
+    batch: Batch,
+    rules: &[JailRules],
+    sets: &BTreeSet<SetId>,
+    state: &KernelState,
+    priority: i32,
+) -> Batch {
     let mut batch = add_table(batch);
     let act = Subject::new("remove all old rules");
     batch.push(0, act, ruleset::all_rules_message());
@@ -232,7 +246,7 @@ fn setup(batch: Batch, rules: &[JailRules], sets: &BTreeSet<SetId>, state: &Kern
     };
     if !there(CHAIN_INPUT) {
         let act = Subject::new("add the base chain 'input'");
-        let message = NfTablesMessage::NewChain(ruleset::base_chain_message());
+        let message = NfTablesMessage::NewChain(ruleset::base_chain_message(priority));
         batch.push(NLM_F_CREATE, act, message);
     }
     for chain in chains.iter().filter(|chain| !there(chain)) {

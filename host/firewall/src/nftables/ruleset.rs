@@ -34,9 +34,6 @@ use netlink_packet_netfilter::nftables::{
 use super::names::{CHAIN_INPUT, CHAIN_REJECT, Family, SetId, TABLE, jail_chain, mask};
 use crate::rules::{BlockType, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE};
 
-/// Before the usual filter (`NF_IP_PRI_FILTER`, 0), so that an `accept` there does not let banned
-/// addresses in and other tables are spared their packets.
-pub(super) const BASE_PRIORITY: i32 = -10;
 /// Type of the base chain.
 pub(super) const BASE_TYPE: &str = "filter";
 /// `NF_ACCEPT`: who is not banned goes on to the other tables.
@@ -325,13 +322,13 @@ pub(super) fn chain_message(name: &str) -> ChainMessage {
     }
 }
 
-/// The base chain.
-pub(super) fn base_chain_message() -> ChainMessage {
+/// The base chain with this priority.
+pub(super) fn base_chain_message(priority: i32) -> ChainMessage {
     let mut message = chain_message(CHAIN_INPUT);
     message.attributes.extend([
         ChainAttribute::Hook(vec![
             Hook::Number(InetHookNumber::LocalIn.into()),
-            Hook::Priority(BASE_PRIORITY.cast_unsigned()),
+            Hook::Priority(priority.cast_unsigned()),
         ]),
         ChainAttribute::Policy(POLICY_ACCEPT),
         ChainAttribute::Type(BASE_TYPE.to_owned()),

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use stockade_core::Timestamp;
 use stockade_firewall::{
-    Change, Firewall, FirewallError, Nftables, TIMEOUT_MAX, Wanted, difference,
+    Change, Firewall, FirewallError, Nftables, NftablesOptions, TIMEOUT_MAX, Wanted, difference,
 };
 
 use crate::namespace::{in_namespace, run, wait_until};
 use crate::{ApplyAll as _, assert_expires, ban, banned, jail, net, refused, sshd, unban};
 
 fn open() -> Nftables {
-    let mut firewall = Nftables::open().unwrap();
+    let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
     firewall.configure(&[sshd()]).unwrap();
     firewall
 }
@@ -158,7 +158,7 @@ fn a_new_process_adopts_what_the_old_one_left() {
         ];
         old.apply_all(&changes);
         drop(old);
-        let mut new = Nftables::open().unwrap();
+        let mut new = Nftables::open(NftablesOptions::default()).unwrap();
         assert_eq!(new.list().unwrap().len(), 3);
         new.configure(&[sshd()]).unwrap();
         let elements = new.list().unwrap();

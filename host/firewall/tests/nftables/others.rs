@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stockade_core::Timestamp;
 use stockade_firewall::{
-    Firewall, FirewallError, Health, Nftables, Seen, Wanted, Watch, difference,
+    Firewall, FirewallError, Health, Nftables, NftablesOptions, Seen, Wanted, Watch, difference,
 };
 
 use crate::namespace::{in_namespace, run, run_with_input};
@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_secs(30);
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn open() -> (Nftables, Box<dyn Watch>) {
-    let mut firewall = Nftables::open().unwrap();
+    let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
     firewall.configure(&[sshd()]).unwrap();
     firewall.apply_all(&[ban("sshd", "192.0.2.1/32", Some(600))]);
     let watch = firewall.watch().unwrap().unwrap();
@@ -117,7 +117,10 @@ fn our_own_changes_and_those_of_other_tables_are_no_news() {
             firewall.teardown().unwrap();
             assert_eq!(watch.wait(Duration::ZERO).unwrap(), Seen::Quiet);
             // Another instance of ours is somebody else.
-            Nftables::open().unwrap().configure(&[sshd()]).unwrap();
+            Nftables::open(NftablesOptions::default())
+                .unwrap()
+                .configure(&[sshd()])
+                .unwrap();
             assert_eq!(watch.wait(LONG).unwrap(), Seen::Changed);
             assert_eq!(watch.wait(Duration::ZERO).unwrap(), Seen::Quiet);
         },

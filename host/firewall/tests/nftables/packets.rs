@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use stockade_firewall::{BlockType, Firewall, Nftables, Protocol};
+use stockade_firewall::{BlockType, Firewall, Nftables, NftablesOptions, Protocol};
 
 use crate::namespace::{Host, in_namespace, wait_until};
 use crate::{ApplyAll as _, ban, rules, sshd, unban};
@@ -121,7 +121,7 @@ fn a_banned_host_times_out_on_the_jails_port_and_nobody_else_does() {
         "packets::a_banned_host_times_out_on_the_jails_port_and_nobody_else_does",
         || {
             let (server, attacker, good) = world();
-            let mut firewall = Nftables::open().unwrap();
+            let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
             firewall.configure(&[sshd()]).unwrap();
             let v4_v6 = [
                 ban("sshd", &attacker.v4(), None),
@@ -151,7 +151,7 @@ fn udp_of_a_banned_host_is_dropped_and_of_others_is_not() {
         "packets::udp_of_a_banned_host_is_dropped_and_of_others_is_not",
         || {
             let (server, attacker, good) = world();
-            let mut firewall = Nftables::open().unwrap();
+            let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
             let both = rules(
                 "both",
                 &[22],
@@ -181,7 +181,7 @@ fn udp_of_a_banned_host_is_dropped_and_of_others_is_not() {
 fn all_ports_means_all_ports() {
     in_namespace("packets::all_ports_means_all_ports", || {
         let (server, attacker, good) = world();
-        let mut firewall = Nftables::open().unwrap();
+        let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
         let tcp_only = rules("tcp-only", &[], &[Protocol::Tcp], BlockType::Drop);
         firewall
             .configure(&[rules("all", &[], &[], BlockType::Drop), tcp_only])
@@ -212,7 +212,7 @@ fn all_ports_means_all_ports() {
 fn reject_tells_the_banned_host() {
     in_namespace("packets::reject_tells_the_banned_host", || {
         let (_server, attacker, good) = world();
-        let mut firewall = Nftables::open().unwrap();
+        let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
         let both = rules(
             "both",
             &[22],
@@ -240,7 +240,7 @@ fn a_banned_prefix_holds_all_its_hosts_and_no_other() {
         "packets::a_banned_prefix_holds_all_its_hosts_and_no_other",
         || {
             let (_server, attacker, good) = world();
-            let mut firewall = Nftables::open().unwrap();
+            let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
             firewall.configure(&[sshd()]).unwrap();
             let [v4, v6] = attacker.server();
             let [good_v4, good_v6] = good.server();
@@ -268,7 +268,7 @@ fn a_ban_that_has_run_out_lets_the_host_in_without_our_help() {
         "packets::a_ban_that_has_run_out_lets_the_host_in_without_our_help",
         || {
             let (_server, attacker, _good) = world();
-            let mut firewall = Nftables::open().unwrap();
+            let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
             firewall.configure(&[sshd()]).unwrap();
             firewall.apply_all(&[ban("sshd", &attacker.v4(), Some(3))]);
             let [to, _] = attacker.server();

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use stockade_firewall::{Backend, FirewallError, choose};
+use stockade_firewall::{Backend, FirewallError, NftablesOptions, choose};
 
 use crate::namespace::without_power;
 
@@ -11,7 +11,12 @@ fn without_permission_the_error_says_what_to_do() {
     without_power(
         "permission::without_permission_the_error_says_what_to_do",
         || {
-            for error in [choose().unwrap_err(), Backend::Nftables.open().unwrap_err()] {
+            for error in [
+                choose().unwrap_err(),
+                Backend::Nftables(NftablesOptions::default())
+                    .open()
+                    .unwrap_err(),
+            ] {
                 assert!(
                     matches!(error, FirewallError::NotPermitted { .. }),
                     "{error}"

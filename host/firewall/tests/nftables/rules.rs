@@ -1,7 +1,9 @@
 //! What `configure` makes of the kernel.
 
 use serde_json::Value;
-use stockade_firewall::{BlockType, Firewall, Health, Nftables, PortRange, Ports, Protocol};
+use stockade_firewall::{
+    BlockType, Firewall, Health, Nftables, NftablesOptions, PortRange, Ports, Protocol,
+};
 
 use crate::namespace::{in_namespace, run, run_with_input};
 use crate::{ApplyAll as _, ban, banned, jail, net, rules, sshd};
@@ -13,7 +15,7 @@ fn listing() -> String {
 #[test]
 fn rules_are_listed_by_nft_as_documented() {
     in_namespace("rules::rules_are_listed_by_nft_as_documented", || {
-        let mut firewall = Nftables::open().unwrap();
+        let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
         let mut web = rules(
             "3proxy",
             &[80, 443],
@@ -62,7 +64,7 @@ fn sets_have_timeouts_and_the_types_of_addresses() {
     in_namespace(
         "rules::sets_have_timeouts_and_the_types_of_addresses",
         || {
-            let mut firewall = Nftables::open().unwrap();
+            let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
             firewall.configure(&[sshd()]).unwrap();
             let json: Value = serde_json::from_str(&run("nft -j list sets")).unwrap();
             let sets: Vec<_> = json["nftables"]
@@ -93,7 +95,7 @@ fn sets_have_timeouts_and_the_types_of_addresses() {
 #[test]
 fn configuring_again_changes_nothing() {
     in_namespace("rules::configuring_again_changes_nothing", || {
-        let mut firewall = Nftables::open().unwrap();
+        let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
         let jails = [
             sshd(),
             rules("web", &[80], &[Protocol::Tcp], BlockType::Reject),
@@ -117,7 +119,7 @@ fn jails_that_are_not_listed_any_more_leave_nothing_behind() {
     in_namespace(
         "rules::jails_that_are_not_listed_any_more_leave_nothing_behind",
         || {
-            let mut firewall = Nftables::open().unwrap();
+            let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
             let web = rules("web", &[80], &[Protocol::Tcp], BlockType::Reject);
             firewall.configure(&[sshd(), web]).unwrap();
             let changes = [
@@ -139,7 +141,7 @@ fn ports_and_blocktype_of_a_jail_change_without_losing_its_bans() {
     in_namespace(
         "rules::ports_and_blocktype_of_a_jail_change_without_losing_its_bans",
         || {
-            let mut firewall = Nftables::open().unwrap();
+            let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
             firewall.configure(&[sshd()]).unwrap();
             let changes = [
                 ban("sshd", "192.0.2.1/32", None),
@@ -168,7 +170,7 @@ fn tables_of_others_are_left_alone() {
                        elements = { 192.0.2.1 }; }; chain c { ip saddr @s drop; }; }\n";
         run_with_input("nft -f -", foreign);
         let before = listing();
-        let mut firewall = Nftables::open().unwrap();
+        let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
         firewall.configure(&[sshd()]).unwrap();
         firewall.apply_all(&[ban("sshd", "192.0.2.1/32", None)]);
         assert_eq!(firewall.list().unwrap().len(), 1);
@@ -187,7 +189,7 @@ fn leftovers_of_another_shape_are_replaced() {
                    interval; }; set old { type ipv4_addr; }; chain input { type filter hook input \
                    priority 5; policy drop; ip saddr @old drop; jump lost; }; chain lost { }; }\n";
         run_with_input("nft -f -", old);
-        let mut firewall = Nftables::open().unwrap();
+        let mut firewall = Nftables::open(NftablesOptions::default()).unwrap();
         firewall.configure(&[sshd()]).unwrap();
         assert_eq!(firewall.probe().unwrap(), Health::InPlace);
         let text = listing();
@@ -197,4 +199,21 @@ fn leftovers_of_another_shape_are_replaced() {
         firewall.apply_all(&[ban("sshd", "192.0.2.1/32", None)]);
         assert_eq!(firewall.list().unwrap()[0].jail, jail("sshd"));
     });
+}
+
+#[test]
+fn the_priority_of_the_base_chain_is_the_chosen_one_and_changes_with_the_choice() {
+    in_namespace(
+        "rules::the_priority_of_the_base_chain_is_the_chosen_one_and_changes_with_the_choice",
+        || {
+            for priority in [-150, 7, -10] {
+                let mut firewall = Nftables::open(NftablesOptions { priority }).unwrap();
+                firewall.configure(&[sshd()]).unwrap();
+                assert_eq!(firewall.probe().unwrap(), Health::InPlace);
+                let listing = run("nft -n list table inet stockade");
+                let expected = format!("hook input priority {priority};");
+                assert!(listing.contains(&expected), "{listing}");
+            }
+        },
+    );
 }

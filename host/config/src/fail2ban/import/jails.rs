@@ -249,9 +249,9 @@ fn closed(asked: &Asked, services: &str, body: &mut Body, scribe: &mut Scribe<'_
             [] => "no action of it fills a firewall, and so a ban has no effect",
             _ => "no action of it fills a firewall, and so bans are told to its programs only",
         };
-        scribe.different("blocktype", None, why);
+        scribe.different("firewall", None, why);
         body.text("port", "all");
-        body.text("blocktype", "none");
+        body.text("firewall", "none");
         return;
     }
     let ports = together(closures.iter().map(|closure| closure.ports.as_ref()));

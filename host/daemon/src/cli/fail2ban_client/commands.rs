@@ -211,7 +211,10 @@ impl Commands<'_> {
                 }
             }
             "actions" => {
-                let mut actions = vec![self.status(None)?.firewall.backend];
+                let jail = JailName::try_new(name).ok();
+                let status = self.status(jail)?;
+                let own = status.jails.into_iter().find(|jail| jail.name == name);
+                let mut actions = own.map(|jail| jail.firewall).unwrap_or_default();
                 actions.extend(rules.actions);
                 texts::actions(name, &actions)
             }

@@ -26,12 +26,12 @@ impl Daemon {
             });
         }
         self.settle().await;
-        if let Some(why) = self.not_in_force() {
-            for item in results
-                .iter_mut()
-                .filter(|item| item.outcome == Outcome::Banned)
-            {
-                *item = ItemResult::new(item.id.clone(), Outcome::Failed).because(why.clone());
+        for item in results
+            .iter_mut()
+            .filter(|item| item.outcome == Outcome::Banned)
+        {
+            if let Some(why) = self.not_in_force(&jail, &item.id) {
+                *item = ItemResult::new(item.id.clone(), Outcome::Failed).because(why);
             }
         }
         let banned = results
@@ -45,10 +45,10 @@ impl Daemon {
     }
 
     /// Why a ban that was just made does not hold as it should.
-    fn not_in_force(&self) -> Option<String> {
+    fn not_in_force(&self, jail: &JailName, id: &str) -> Option<String> {
         let firewall = self
             .engine
-            .firewall_failure()
+            .not_enforced(jail, &FailureId::parse(id))
             .map(|why| format!("the firewall refused it: {why}"));
         let stored = || {
             self.engine
@@ -119,13 +119,24 @@ impl Daemon {
             }
         }
         self.settle().await;
-        if let Some(why) = self.engine.firewall_failure() {
+        if let Some(why) = self.still_banned(whom, &results) {
             return ControlReply::error(
                 ErrorKind::Firewall,
                 format!("the firewall refused it: {why}"),
             );
         }
         ControlReply::Unban(UnbanReply { unbanned, results })
+    }
+
+    /// Why the firewall still bans somebody who was unbanned just now.
+    fn still_banned(&self, whom: &UnbanWhom, results: &[ItemResult]) -> Option<String> {
+        if matches!(whom, UnbanWhom::All) {
+            return self.engine.enforcement.failure();
+        }
+        results.iter().find_map(|item| {
+            let jail = JailName::try_new(item.jail.as_deref()?).ok()?;
+            self.engine.not_enforced(&jail, &FailureId::parse(&item.id))
+        })
     }
 }
 

@@ -7,9 +7,7 @@ mod status;
 
 use stockade_control::{ControlReply, ControlRequest, ErrorKind, StopReply, VersionReply};
 use stockade_core::JailName;
-use tokio::sync::oneshot;
 
-use super::enforcer::Order;
 use super::main_loop::Daemon;
 use super::socket::Asked;
 
@@ -49,12 +47,8 @@ impl Daemon {
         self.begin_stop();
         self.drain_readers().await;
         self.finish_turn();
-        if flush {
-            let (reply, done) = oneshot::channel();
-            self.engine.enforcer.order(Order::Teardown(reply));
-            if let Ok(Err(error)) = done.await {
-                return ControlReply::error(ErrorKind::Firewall, crate::cli::chain(&error));
-            }
+        if flush && let Err(error) = self.engine.enforcement.teardown().await {
+            return ControlReply::error(ErrorKind::Firewall, crate::cli::chain(&error));
         }
         let left = if flush {
             0

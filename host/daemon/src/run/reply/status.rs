@@ -1,20 +1,20 @@
 //! Answers that only look: `status` and `banned`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use stockade_config::{BlockType, FilterChoice};
+use stockade_config::FilterChoice;
 use stockade_control::{
-    AbsentJail, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus, LogStatus,
-    PluginRole, PluginState, PluginStatus, State, StatusReply, StoreStatus, Time,
+    AbsentJail, BackendStatus, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus,
+    LogStatus, PluginRole, PluginState, PluginStatus, State, StatusReply, Stopped, StoreStatus,
+    Time,
 };
-use stockade_core::{BanTime, Escaped, IpNet, JailName, Timestamp};
-use stockade_firewall::{Element, FirewallError};
+use stockade_core::{Ban, BanTime, Escaped, JailName, Timestamp};
+use stockade_firewall::FirewallError;
 use stockade_plugins::Role;
-use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::run::enforcer::Order;
+use crate::run::enforcement::{BackendId, Inspection, Key};
 use crate::run::main_loop::Daemon;
 use crate::run::reading::source_names;
 
@@ -24,38 +24,44 @@ impl Daemon {
             return ControlReply::unknown_jail(name.as_str());
         }
         let now = clock::now();
-        let bans = self
-            .in_firewall()
-            .await
-            .ok()
-            .map(|elements| u64::try_from(elements.len()).unwrap_or(0));
-        let failure = self.engine.firewall_failure().map(str::to_owned);
+        let held = self.engine.enforcement.inspect().await;
         ControlReply::Status(Box::new(StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_at: self.parts.started_at.into(),
             uptime_s: now.saturating_since(self.parts.started_at).as_secs(),
-            firewall: FirewallStatus {
-                backend: self.parts.backend.clone(),
-                state: if failure.is_some() {
-                    State::Failed
-                } else {
-                    State::Ok
-                },
-                message: failure,
-                dry_run: self.parts.dry_run,
-                bans,
-            },
+            firewall: self.firewall_status(&held),
             store: self.store_status(),
             log: LogStatus {
                 target: self.setup.settings.daemon.log_target.to_string(),
                 level: self.setup.settings.daemon.log_level.as_str().to_owned(),
             },
             sources: self.sources.status(),
-            jails: self.jails(only),
+            jails: self.jails(only, &held),
             absent: self.absent(only),
             plugins: self.plugins(),
         }))
+    }
+
+    fn firewall_status(&self, held: &[Held]) -> FirewallStatus {
+        let backends = self.engine.enforcement.running().map(|(id, running)| {
+            let held = held.iter().find(|(held, _)| *held == id);
+            let held = held.and_then(|(_, held)| held.as_ref().ok());
+            BackendStatus {
+                name: running.backend.name().to_owned(),
+                because: running.because.clone(),
+                state: state(running.failure.is_some()),
+                message: running.failure.clone(),
+                bans: held.map(|held| u64::try_from(held.elements.len()).unwrap_or(u64::MAX)),
+            }
+        });
+        let message = self.engine.enforcement.failure();
+        FirewallStatus {
+            state: state(message.is_some()),
+            message,
+            dry_run: self.parts.dry_run,
+            backends: backends.collect(),
+        }
     }
 
     fn store_status(&self) -> StoreStatus {
@@ -66,14 +72,14 @@ impl Daemon {
                 .store_path()
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
-            state: if failing { State::Failed } else { State::Ok },
+            state: state(failing),
             message: failing
                 .then(|| "state cannot be stored; bans would not survive a crash".to_owned()),
             purge_age_s: self.setup.settings.daemon.db_purge_age.as_secs(),
         }
     }
 
-    fn jails(&self, only: Option<&JailName>) -> Vec<JailStatus> {
+    fn jails(&self, only: Option<&JailName>, held: &[Held]) -> Vec<JailStatus> {
         let mut jails = Vec::new();
         for counted in self.engine.decider.status(clock::now()) {
             let Some(jail) = self
@@ -109,6 +115,8 @@ impl Daemon {
                     .iter()
                     .map(ToString::to_string)
                     .collect(),
+                firewall: self.backends_of(&settings.name),
+                stopped: stopped(held, &settings.name),
                 maxretry: settings.rules.maxretry.get(),
                 findtime_s: settings.rules.findtime.as_secs(),
                 bantime_s: match settings.rules.bantime {
@@ -221,30 +229,36 @@ impl Daemon {
             })
     }
 
-    /// Whether the bans of a jail are in the firewall at all.
-    fn has_firewall(&self, name: &JailName) -> bool {
-        let jail = self.setup.jails.iter();
-        let mut jail = jail.filter(|jail| jail.settings.name == *name);
-        jail.next()
-            .is_none_or(|jail| jail.settings.rules.blocktype != BlockType::None)
+    /// Names of what enforces the bans of a jail.
+    fn backends_of(&self, name: &JailName) -> Vec<String> {
+        let enforcement = &self.engine.enforcement;
+        let ids = enforcement.backends_of(name);
+        let running = enforcement.running();
+        let used = running.filter(|(id, _)| ids.contains(id));
+        used.map(|(_, running)| running.backend.name().to_owned())
+            .collect()
     }
 
-    async fn in_firewall(&mut self) -> Result<Vec<Element>, FirewallError> {
-        let (reply, listed) = oneshot::channel();
-        self.engine.enforcer.order(Order::List(reply));
-        listed.await.unwrap_or_else(|_| Ok(Vec::new()))
+    /// Whether all backends of its jail have this ban; `None` where that is not known or none is to.
+    fn is_held(&self, held: &BTreeMap<BackendId, BTreeSet<Key>>, ban: &Ban) -> Option<bool> {
+        let key = (ban.jail.clone(), ban.id.network()?);
+        let backends = self.engine.enforcement.backends_of(&ban.jail);
+        let asked = backends.iter().map(|id| Some(held.get(id)?.contains(&key)));
+        let all: Vec<bool> = asked.collect::<Option<_>>()?;
+        (!all.is_empty()).then(|| all.into_iter().all(|held| held))
     }
 
     pub(super) async fn banned(&mut self, only: Option<&JailName>) -> ControlReply {
         if let Some(name) = only.filter(|name| !self.has_jail(name)) {
             return ControlReply::unknown_jail(name.as_str());
         }
-        let held = self.in_firewall().await.ok().map(|elements| {
-            elements
-                .into_iter()
-                .map(|element| (element.jail, element.net))
-                .collect::<BTreeSet<(JailName, IpNet)>>()
+        let inspected = self.engine.enforcement.inspect().await.into_iter();
+        let held = inspected.filter_map(|(id, held)| {
+            let elements = held.ok()?.elements.into_iter();
+            let keys = elements.map(|element| (element.jail, element.net));
+            Some((id, keys.collect()))
         });
+        let held: BTreeMap<_, BTreeSet<Key>> = held.collect();
         let bans = self
             .engine
             .decider
@@ -252,11 +266,7 @@ impl Daemon {
             .filter(|ban| only.is_none_or(|name| *name == ban.jail));
         let mut entries: Vec<_> = bans
             .map(|ban| {
-                let net = ban.id.network().filter(|_| self.has_firewall(&ban.jail));
-                let in_firewall = held
-                    .as_ref()
-                    .zip(net)
-                    .map(|(held, net)| held.contains(&(ban.jail.clone(), net)));
+                let in_firewall = self.is_held(&held, ban);
                 (
                     (ban.jail.clone(), ban.at),
                     BanEntry {
@@ -271,6 +281,26 @@ impl Daemon {
             bans: entries.into_iter().map(|(_, entry)| entry).collect(),
         })
     }
+}
+
+/// What one backend answered when it was asked what it holds.
+type Held = (BackendId, Result<Inspection, FirewallError>);
+
+/// What the rules of a jail have stopped, in all backends that count it.
+fn stopped(held: &[Held], jail: &JailName) -> Option<Stopped> {
+    let held = held.iter().filter_map(|(_, held)| held.as_ref().ok());
+    let counters = held.flat_map(|held| &held.counters);
+    let mut sum = None;
+    for counter in counters.filter(|counter| counter.jail == *jail) {
+        let sum = sum.get_or_insert(Stopped::default());
+        sum.packets = sum.packets.saturating_add(counter.packets);
+        sum.bytes = sum.bytes.saturating_add(counter.bytes);
+    }
+    sum
+}
+
+fn state(failing: bool) -> State {
+    if failing { State::Failed } else { State::Ok }
 }
 
 fn plugin(status: stockade_plugins::PluginStatus, jails: Vec<String>) -> PluginStatus {

@@ -27,10 +27,10 @@ fn a_jail_whose_actions_fill_no_firewall_does_not_fill_one() {
         )];
         let import = imported_with(&format!("{PLAIN}{action}"), &more);
         let settings = loaded(&import);
-        assert_eq!(settings.jails[0].rules.blocktype, BlockType::None);
+        assert_eq!(settings.jails[0].rules.enforcement.firewall, []);
         let said = told(&import, "x");
         assert!(
-            said.contains("different   blocktype: no action of it fills a firewall, and so "),
+            said.contains("different   firewall: no action of it fills a firewall, and so "),
             "{said}"
         );
     }
@@ -61,7 +61,7 @@ fn close(actions: &str) -> (String, usize, BlockType, String) {
     (
         ports,
         jail.protocol.len(),
-        jail.rules.blocktype,
+        jail.rules.enforcement.blocktype,
         told(&import, "x"),
     )
 }
@@ -218,7 +218,10 @@ fn what_somebody_changed_in_an_action_of_the_firewall_is_told() {
         &format!("{PLAIN}action = nftables[timeout=5]\n"),
         &[("action.d/nftables.local", local)],
     );
-    assert_eq!(loaded(&import).jails[0].rules.blocktype, BlockType::Reject);
+    assert_eq!(
+        loaded(&import).jails[0].rules.enforcement.blocktype,
+        BlockType::Reject
+    );
     let said = told(&import, "x");
     for line in [
         "left out    actionban of action nftables: it was changed here, which counts for nothing: what \
