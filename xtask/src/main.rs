@@ -8,6 +8,8 @@ mod conformance;
 #[cfg(target_os = "linux")]
 mod demo;
 #[cfg(target_os = "linux")]
+mod freebsd;
+#[cfg(target_os = "linux")]
 mod lab;
 mod plugins;
 mod run;
@@ -39,6 +41,9 @@ enum Command {
     /// Run all tests, and install what they need
     #[cfg(target_os = "linux")]
     Test(test::Args),
+    /// Build the native crates for FreeBSD
+    #[cfg(target_os = "linux")]
+    Freebsd(freebsd::Args),
     /// Judge fail2ban's own samples by its filters, and compare with what they say
     #[cfg(target_os = "linux")]
     Conformance(conformance::Args),
@@ -56,6 +61,8 @@ fn main() -> ExitCode {
         Command::Component(args) => component::run(&args),
         #[cfg(target_os = "linux")]
         Command::Test(args) => test::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Freebsd(args) => freebsd::run(&args),
         #[cfg(target_os = "linux")]
         Command::Conformance(args) => conformance::run(&args),
         #[cfg(target_os = "linux")]

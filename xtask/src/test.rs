@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::lab::packages::{self, Needed};
 use crate::run::Run;
 use crate::toolchain::Choice;
-use crate::{Failure, plugins, say, workspace};
+use crate::{Failure, freebsd, plugins, say, workspace};
 use count::Count;
 
 /// What tests start, beside what every Debian has. The demo asks for its own.
@@ -65,6 +65,8 @@ enum Step {
     Plugins,
     /// The daemon and all tests build
     Build,
+    /// The native crates build for FreeBSD
+    Freebsd,
     /// All tests but those in documentation
     Tests,
     /// The examples in documentation
@@ -75,12 +77,13 @@ enum Step {
 
 /// A step may use what an earlier one built. The tests come last, so that their failures and their
 /// summary are what is seen at the end.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step::Fmt,
     Step::Clippy,
     Step::Doc,
     Step::Plugins,
     Step::Build,
+    Step::Freebsd,
     Step::Doctests,
     Step::Demo,
     Step::Tests,
@@ -152,6 +155,7 @@ impl Step {
                 .for_each(say),
             // With the tests' features, so that the daemon is not built a second time for them.
             Self::Build => cargo(&["build", "--workspace", "--bins", "--tests"]).succeed()?,
+            Self::Freebsd => say(freebsd::build(target, freebsd::PROFILE)?),
             Self::Tests => return tests(target),
             Self::Doctests => {
                 return count::cargo_test(cargo(&[

@@ -70,21 +70,27 @@ impl Toolchain {
 
 /// The active toolchain with the target, added by rustup where it is missing.
 fn active() -> Result<Toolchain, Failure> {
+    add_target(TARGET)?;
+    Ok(Toolchain::Active)
+}
+
+/// Makes sure that the active toolchain has the standard library of `target`, by rustup.
+pub(crate) fn add_target(target: &str) -> Result<(), Failure> {
     let sysroot = Run::new("rustc")
         .args(["--print", "sysroot"])
         .in_dir(workspace::root())
         .read()?;
-    if !Path::new(&sysroot)
+    if Path::new(&sysroot)
         .join("lib/rustlib")
-        .join(TARGET)
+        .join(target)
         .is_dir()
     {
-        Run::new("rustup")
-            .args(["target", "add", TARGET])
-            .in_dir(workspace::root())
-            .succeed()?;
+        return Ok(());
     }
-    Ok(Toolchain::Active)
+    Run::new("rustup")
+        .args(["target", "add", target])
+        .in_dir(workspace::root())
+        .succeed()
 }
 
 /// Debian's packages, installed where they are missing and we may.

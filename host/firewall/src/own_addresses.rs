@@ -1,15 +1,22 @@
 //! The machine's own addresses, for `ignoreself`.
 
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+#[cfg(any(target_os = "freebsd", test))]
+mod route_message;
+
+#[cfg(target_os = "freebsd")]
+pub use self::freebsd::OwnAddresses;
 #[cfg(target_os = "linux")]
 pub use self::linux::OwnAddresses;
 
 /// The machine's own addresses. On this system there is no way to ask for them yet: the list is
 /// empty and never changes, so they have to be listed in `ignoreip`.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 #[derive(Debug)]
 pub struct OwnAddresses;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 impl OwnAddresses {
     /// Opens nothing.
     ///

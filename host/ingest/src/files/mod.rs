@@ -74,7 +74,7 @@ pub enum Start {
 /// How changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogBackend {
-    /// By inotify, and by looking from time to time where that does not work.
+    /// By inotify or kqueue, and by looking from time to time where that does not work.
     #[default]
     Auto,
     /// By looking from time to time only.
