@@ -1,13 +1,15 @@
 //! Which backends there are, and which is the best on this machine.
 
 use crate::contract::Firewall;
-use crate::{FirewallError, NoFirewall};
+use crate::{FirewallError, NoFirewall, Pf, PfOptions};
 
 /// A kind of firewall with what it needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// nftables by netlink.
     Nftables(NftablesOptions),
+    /// pf of FreeBSD by pfctl.
+    Pf(PfOptions),
     /// None: record what would be done (`--dry-run`).
     Nothing,
 }
@@ -33,6 +35,7 @@ impl Backend {
     pub fn name(&self) -> &str {
         match self {
             Self::Nftables(_) => "nftables",
+            Self::Pf(_) => "pf",
             Self::Nothing => "none",
         }
     }
@@ -47,6 +50,7 @@ impl Backend {
     pub fn open(&self) -> Result<Box<dyn Firewall>, FirewallError> {
         match self {
             Self::Nothing => Ok(Box::new(NoFirewall::new())),
+            Self::Pf(options) => Ok(Box::new(Pf::open(options)?)),
             #[cfg(target_os = "linux")]
             Self::Nftables(options) => Ok(Box::new(crate::Nftables::open(*options)?)),
             #[cfg(not(target_os = "linux"))]
@@ -92,6 +96,11 @@ fn candidates() -> Vec<(Backend, &'static str)> {
         vec![(
             Backend::Nftables(NftablesOptions::default()),
             "the kernel has nf_tables; a table of our own works beside firewalld, ufw, iptables and docker",
+        )]
+    } else if cfg!(target_os = "freebsd") {
+        vec![(
+            Backend::Pf(PfOptions::default()),
+            "pf asks an anchor of our own, which leaves the rules of others alone",
         )]
     } else {
         Vec::new()

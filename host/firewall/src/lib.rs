@@ -22,6 +22,7 @@ mod netlink;
 #[cfg(target_os = "linux")]
 mod nftables;
 mod own_addresses;
+pub mod pf;
 mod rules;
 mod watch;
 
@@ -36,6 +37,7 @@ pub use error::FirewallError;
 #[cfg(target_os = "linux")]
 pub use nftables::Nftables;
 pub use own_addresses::OwnAddresses;
+pub use pf::{Pf, PfOptions};
 pub use rules::{
     BlockType, Hook, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE,
 };
