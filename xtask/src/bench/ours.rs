@@ -75,8 +75,8 @@ fn dropin(lab: &Lab<'_>, folder: &Path, setting: &Setting<'_>) -> String {
 plugin_dir = "{plugins}"
 log_target = "{log_target}"
 
-[firewall]
-backend = "{backend}"
+[defaults]
+firewall = "{backend}"
 
 [jails.sshd]
 filter = {filter}

@@ -1,16 +1,12 @@
 //! The same patterns for everybody: as our filters, as fail2ban's, and as plain regular expressions.
 
 use std::fs;
-use std::path::Path;
 
 use super::logs::Kind;
 use crate::{Failure, workspace};
 
 /// Applications that the jails beside the first one watch, each with a filter of its own.
 pub(super) const APPS: usize = 99;
-
-/// Pages that only a probe asks for; fail2ban's `nginx-botsearch` has these and more.
-const PROBED: &str = r"(?:phpmyadmin|pma|cgi-bin|wp-login\.php)";
 
 /// The date at the beginning of a line, as `rg` has to match what others cut out.
 const SYSLOG_DATE: &str = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}";
@@ -70,10 +66,7 @@ impl Jail {
     /// The patterns of a filter of the bench's own, in our dialect.
     fn patterns(self) -> Option<Vec<String>> {
         match self {
-            Self::Sshd => None,
-            Self::Web => Some(vec![format!(
-                r#"^<ADDR> - \S+ \[\] "(?:GET|POST|HEAD) /{PROBED}[^"]*" 404 .+$"#
-            )]),
+            Self::Sshd | Self::Web => None,
             Self::App(number) => Some(vec![
                 format!(
                     r"^\s*\S+ app{number}\[\d+\]: login of <F-USER>.*</F-USER> refused, client <ADDR>$"
@@ -107,13 +100,9 @@ impl Jail {
     /// What our filter matches, as regular expressions over the whole line.
     pub(super) fn plain(self) -> Result<Vec<String>, Failure> {
         match self {
-            Self::Sshd => {
-                let path = workspace::root().join("config/filters/sshd.toml");
-                sshd_plain(&path)
-            }
-            Self::Web => Ok(vec![format!(
-                r#"^{ADDRESS} - \S+ \[[^\]]*\] "(?:GET|POST|HEAD) /{PROBED}[^"]*" 404 .+$"#
-            )]),
+            Self::Sshd => stock_plain("sshd", SYSLOG_DATE),
+            // Its date stands within the line, where its patterns have room for one.
+            Self::Web => stock_plain("nginx-probes", ""),
             Self::App(_) => {
                 let patterns = self.patterns().unwrap_or_default();
                 let whole = patterns.iter().filter_map(|text| text.strip_prefix('^'));
@@ -125,19 +114,23 @@ impl Jail {
     }
 }
 
-/// Every failregex of our stock filter inside of its prefregex.
-fn sshd_plain(path: &Path) -> Result<Vec<String>, Failure> {
+/// Every failregex of a stock filter of ours inside of its prefregex, behind a date.
+fn stock_plain(name: &str, date: &str) -> Result<Vec<String>, Failure> {
+    let path = workspace::root().join(format!("config/filters/{name}.toml"));
     let filter: toml::Table = fs::read_to_string(path)?.parse()?;
     let prefix = filter.get("prefregex").and_then(toml::Value::as_str);
     let prefix = prefix.and_then(|text| text.strip_prefix('^'));
     let prefix = prefix.and_then(|text| text.split_once("<F-CONTENT>"));
-    let (prefix, _) = prefix.ok_or("the sshd filter has no prefregex with a content")?;
+    let (prefix, _) =
+        prefix.ok_or_else(|| format!("filter {name} has no prefregex with a content"))?;
     let patterns = filter.get("failregex").and_then(toml::Value::as_array);
-    let patterns = patterns.ok_or("the sshd filter has no failregex")?.iter();
+    let patterns = patterns
+        .ok_or_else(|| format!("filter {name} has no failregex"))?
+        .iter();
     let whole = patterns.map(|pattern| {
         let text = pattern.as_str().and_then(|text| text.strip_prefix('^'));
-        let text = text.ok_or("a failregex of the sshd filter is not anchored")?;
-        Ok(untagged(&format!("^{SYSLOG_DATE}{prefix}{text}")))
+        let text = text.ok_or_else(|| format!("a failregex of {name} is not anchored"))?;
+        Ok(untagged(&format!("^{date}{prefix}{text}")))
     });
     whole.collect()
 }
@@ -157,8 +150,12 @@ mod tests {
     fn every_pattern_of_the_stock_filter_becomes_one_without_tags() {
         let plain = Jail::Sshd.plain().unwrap();
         assert!(plain.len() > 10);
+        let web = Jail::Web.plain().unwrap();
+        assert!(web.len() > 3);
         for pattern in plain.iter().chain(&Jail::App(3).plain().unwrap()) {
             assert!(pattern.starts_with(&format!("^{SYSLOG_DATE}")), "{pattern}");
+        }
+        for pattern in plain.iter().chain(&web) {
             assert!(pattern.ends_with('$'), "{pattern}");
             assert!(
                 !pattern.contains("<F-") && !pattern.contains("<ADDR"),

@@ -289,8 +289,14 @@ fn web(out: &mut String, date: &str, from: Ipv4Addr, path: &str, status: u16, ra
         "curl/8.5.0",
     ];
     let (size, agent) = (random.below(60_000), one_of(&AGENTS, random));
+    // Who follows a link has a referrer, who probes has none.
+    let referrer = if status == 200 {
+        "https://www.example.com/"
+    } else {
+        "-"
+    };
     out.push_str(&format!(
-        "{from} - - [{date}] \"GET {path} HTTP/1.1\" {status} {size} \"https://www.example.com/\" \"{agent}\"\n"
+        "{from} - - [{date}] \"GET {path} HTTP/1.1\" {status} {size} \"{referrer}\" \"{agent}\"\n"
     ));
 }
 

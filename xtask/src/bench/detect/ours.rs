@@ -38,8 +38,9 @@ fn section(jail: Jail, log: &Path) -> String {
 /// A filter of the bench's own is not to stand for a stock one.
 fn filter_name(jail: Jail) -> String {
     match jail {
-        Jail::Sshd => jail.name(),
-        _ => format!("bench-{}", jail.name()),
+        Jail::Sshd => "sshd".to_owned(),
+        Jail::Web => "nginx-probes".to_owned(),
+        Jail::App(_) => format!("bench-{}", jail.name()),
     }
 }
 
@@ -57,7 +58,7 @@ fn write_filters(folder: &Path, jails: &[Jail]) -> Result<(), Failure> {
 
 fn daemon(folder: &Path) -> String {
     format!(
-        "[daemon]\nlog_target = \"{}\"\n\n[firewall]\nbackend = \"none\"\n\n",
+        "[daemon]\nlog_target = \"{}\"\n\n[defaults]\nfirewall = \"none\"\n\n",
         folder.join("stockade.log").display()
     )
 }
