@@ -252,6 +252,13 @@ pub(super) fn rg(
 impl Jail {
     /// As fail2ban-rs has it.
     fn fail2ban_rs(self) -> Result<Vec<String>, Failure> {
+        if self == Self::Web {
+            // It looks for the address by the place of <HOST>, which has to come first.
+            let probed = r"(?:phpmyadmin|pma|cgi-bin|wp-login\.php)";
+            return Ok(vec![format!(
+                r#"^<HOST> - \S+ \[[^\]]*\] "[A-Z]+ /{probed}[^"]*" 404 .*$"#
+            )]);
+        }
         let host = |text: String| text.replace(super::filters::ADDRESS, "<HOST>");
         Ok(self.plain()?.into_iter().map(host).collect())
     }

@@ -128,14 +128,14 @@ fn failures(status: &Value, jail: Option<Jail>) -> Option<u64> {
 pub(super) fn regex(place: &Place<'_>, case: &Case<'_>) -> Result<Reading, Failure> {
     write_filters(place.folder, case.jails)?;
     let jail = case.jails.first().copied().ok_or("no jail")?;
-    let filter: PathBuf = match jail {
-        Jail::Sshd => workspace::root().join("config/filters/sshd.toml"),
-        _ => place
-            .folder
-            .join("filters")
-            .join(filter_name(jail))
-            .with_extension("toml"),
+    let folder: PathBuf = match jail {
+        Jail::Sshd | Jail::Web => workspace::root().join("config"),
+        Jail::App(_) => place.folder.to_owned(),
     };
+    let filter = folder
+        .join("filters")
+        .join(filter_name(jail))
+        .with_extension("toml");
     let found = |output: &str| {
         // `2000 lines: 1540 matched, 460 missed`
         let (_, counts) = output.lines().next_back()?.split_once(" lines: ")?;
