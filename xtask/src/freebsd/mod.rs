@@ -56,6 +56,7 @@ pub(crate) fn build(target_dir: &Path, profile: &str) -> Result<String, Failure>
     // Before the long build, since it is this that a change breaks.
     cargo("clippy")
         .args(WITH_CODE_OF_ITS_OWN)
+        .arg("--all-targets")
         .args(["--", "--deny=warnings"])
         .succeed()?;
     cargo("zigbuild").succeed()?;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::lab::packages::{self, Needed};
+use crate::lab::packages;
 use crate::run::Run;
 use crate::{Failure, say};
 
@@ -15,11 +15,8 @@ const REQUIREMENTS: [&str; 2] = ["ziglang==0.17.1", "cargo-zigbuild==0.24.1"];
 /// Says which requirements were installed. Written last: without it everything is installed anew.
 const STAMP: &str = "installed";
 
-/// Debian keeps the module that makes environments in a package of its own.
-const PYTHON: Needed = Needed {
-    program: "python3",
-    package: "python3-venv",
-};
+/// Has Python, and the modules that make environments: Debian keeps those apart.
+const PYTHON: &str = "python3-venv";
 
 /// The programs, in a Python environment in cargo's target directory.
 #[derive(Debug)]
@@ -62,21 +59,24 @@ impl Tools {
         Run::new(bin.join("cargo-zigbuild"))
             .arg(command)
             .env("PATH", path)
+            // Both have caches of their own, which would lie in the user's home.
+            .env(
+                "CARGO_ZIGBUILD_CACHE_DIR",
+                self.folder.join("cargo-zigbuild"),
+            )
+            .env("ZIG_GLOBAL_CACHE_DIR", self.folder.join("zig"))
     }
 
     fn install(&self) -> Result<(), Failure> {
-        let python = || -> Result<(), Failure> {
-            // An unfinished environment of an interrupted run is replaced.
-            Run::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&self.folder)
-                .read()?;
-            Ok(())
-        };
-        python().or_else(|_| {
-            packages::ensure(&[PYTHON])?;
-            python()
-        })?;
+        let has_modules = Run::new("python3").args(["-c", "import ensurepip, venv"]);
+        if has_modules.read().is_err() {
+            packages::install(&[PYTHON])?;
+        }
+        // An unfinished environment of an interrupted run is replaced.
+        Run::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&self.folder)
+            .read()?;
         let pip = Run::new(self.folder.join("bin").join("pip"))
             .args(["install", "--quiet", "--disable-pip-version-check"])
             .args(REQUIREMENTS)

@@ -44,6 +44,17 @@ pub(crate) fn ensure(needed: &[Needed]) -> Result<(), Failure> {
     if packages.is_empty() {
         return Ok(());
     }
+    install(&packages)?;
+    match missing().as_slice() {
+        [] => Ok(()),
+        [first, ..] => Err(format!("'{first}' is installed, but its program is not there").into()),
+    }
+}
+
+/// Installs packages.
+///
+/// Fails where we may not; the message says what to do.
+pub(crate) fn install(packages: &[&str]) -> Result<(), Failure> {
     let shown = packages.join(" ");
     if find("apt-get").is_none() {
         return Err(format!("please install what Debian has as '{shown}'").into());
@@ -61,9 +72,5 @@ pub(crate) fn ensure(needed: &[Needed]) -> Result<(), Failure> {
     apt_get()
         .args(["install", "--yes", "--no-install-recommends"])
         .args(packages)
-        .succeed()?;
-    match missing().as_slice() {
-        [] => Ok(()),
-        [first, ..] => Err(format!("'{first}' is installed, but its program is not there").into()),
-    }
+        .succeed()
 }

@@ -59,6 +59,11 @@ pub(super) fn translations() -> Command {
     Command::new("list pf's translation rules", &["-P", "-s", "nat"])
 }
 
+/// The interfaces that pf knows, with those marked that it does not look at.
+pub(super) fn interfaces() -> Command {
+    Command::new("list the interfaces of pf", &["-v", "-s", "Interfaces"])
+}
+
 /// The labels and counters of our rules.
 pub(super) fn labels() -> Command {
     Command::in_anchor(
@@ -186,6 +191,7 @@ mod tests {
             (info(), "-s info", ""),
             (main_rules(), "-P -s rules", ""),
             (translations(), "-P -s nat", ""),
+            (interfaces(), "-v -s Interfaces", ""),
             (labels(), "-a stockade -s labels", ""),
             (tables(), "-a stockade -s Tables", ""),
             (load("x\n".to_owned()), "-a stockade -f -", "x\n"),

@@ -88,12 +88,16 @@ impl Pf {
         Ok(pf)
     }
 
-    /// What of pf's configuration decides whether bans hold.
+    /// What of pf's configuration decides whether bans hold, for who sets it up.
     ///
     /// # Errors
     /// Where pf cannot be asked.
     pub fn surroundings(options: &PfOptions) -> Result<PfSurroundings, FirewallError> {
-        surroundings(&Pfctl::new(options.pfctl.clone()))
+        let pfctl = Pfctl::new(options.pfctl.clone());
+        let mut found = surroundings(&pfctl)?;
+        let interfaces = pfctl.ask(&commands::interfaces())?;
+        found.skipped = surroundings::skipped(&interfaces.stdout);
+        Ok(found)
     }
 
     /// An error where no ban would hold, whatever we do.

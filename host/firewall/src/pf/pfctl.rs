@@ -26,6 +26,7 @@ const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/sbin:/bin:/usr/sbin:/usr/bin"
 #[derive(Clone, Debug)]
 pub(super) struct Pfctl {
     path: PathBuf,
+    timeout: Duration,
 }
 
 /// What it wrote, where it succeeded.
@@ -37,7 +38,10 @@ pub(super) struct Answer {
 
 impl Pfctl {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self {
+            path,
+            timeout: CALL_TIMEOUT,
+        }
     }
 
     /// Asks, where it is an error if something is not there.
@@ -66,7 +70,7 @@ impl Pfctl {
         let child = self
             .start(command)
             .map_err(|error| self.not_started(command, &error))?;
-        finish(child, &command.stdin).map_err(|error| FirewallError::Failed {
+        finish(child, &command.stdin, self.timeout).map_err(|error| FirewallError::Failed {
             act: command.act.clone(),
             reason: format!("pfctl: {error}"),
         })
@@ -120,7 +124,7 @@ struct Ended {
 
 /// Writes, reads and waits, each in a thread of its own, so that nothing waits for something that waits for
 /// it; kills the program when the time is over.
-fn finish(mut child: Child, stdin: &str) -> io::Result<Ended> {
+fn finish(mut child: Child, stdin: &str, timeout: Duration) -> io::Result<Ended> {
     let (Some(mut input), Some(output), Some(errors)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -137,7 +141,7 @@ fn finish(mut child: Child, stdin: &str) -> io::Result<Ended> {
         scope.spawn(move || drop(of_errors.send((false, read(errors)))));
         let mut answer = Answer::default();
         for _ in 0..2 {
-            let Ok((is_output, text)) = both.recv_timeout(CALL_TIMEOUT) else {
+            let Ok((is_output, text)) = both.recv_timeout(timeout) else {
                 // Its ends of the pipes close with it, and so the threads end.
                 child.kill()?;
                 child.wait()?;
@@ -168,4 +172,48 @@ fn read(from: impl Read) -> io::Result<String> {
         return Err(io::Error::from(io::ErrorKind::FileTooLarge));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn command(args: &[&str], stdin: &str) -> Command {
+        Command {
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            stdin: stdin.to_owned(),
+            act: "try".to_owned(),
+        }
+    }
+
+    #[test]
+    fn who_takes_too_long_is_killed() {
+        let sleeper = Pfctl {
+            path: "/bin/sleep".into(),
+            timeout: Duration::from_millis(10),
+        };
+        let error = sleeper
+            .ask(&command(&["3600"], ""))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "cannot try: pfctl: timed out");
+    }
+
+    #[test]
+    fn more_than_a_pipe_holds_goes_in_and_comes_out() {
+        let text = "192.0.2.1\n".repeat(200_000);
+        let cat = Pfctl::new("/bin/cat".into());
+        let answer = cat.ask(&command(&[], &text)).unwrap();
+        assert_eq!(answer.stdout, text);
+        // Who reads nothing is not waited for.
+        let deaf = Pfctl::new("/bin/true".into());
+        assert_eq!(deaf.ask(&command(&[], &text)).unwrap(), Answer::default());
+    }
+
+    #[test]
+    fn who_fails_silently_is_said_to_have_ended_so() {
+        let wrong = Pfctl::new("/bin/false".into());
+        let error = wrong.ask(&command(&[], "")).unwrap_err().to_string();
+        assert_eq!(error, "cannot try: pfctl ended with exit status: 1");
+    }
 }

@@ -18,6 +18,8 @@ pub struct PfSurroundings {
     /// Rules that let some packets of anybody in before our anchor is asked: no ban holds for those. They
     /// may be meant so. As pfctl shows them.
     pub lets_some_in: Vec<String>,
+    /// Interfaces, other than loopback, that pf does not look at (`set skip on`): no ban holds there.
+    pub skipped: Vec<String>,
 }
 
 impl PfSurroundings {
@@ -28,6 +30,7 @@ impl PfSurroundings {
             asks_anchor: false,
             lets_all_in: Vec::new(),
             lets_some_in: Vec::new(),
+            skipped: Vec::new(),
         };
         // Rules of an inline anchor are indented below it; what is in braces holds under its conditions.
         let top_level = |line: &&str| !line.starts_with([' ', '\t', '}']);
@@ -123,8 +126,7 @@ fn lets_in(words: &[&str]) -> Option<Width> {
     let on = rest.iter().position(|word| *word == "on");
     let interface = on.and_then(|at| rest.get(at + 1)).copied();
     // Nobody from outside comes in there.
-    if interface.is_some_and(|name| name == "lo" || name.strip_prefix("lo").is_some_and(is_number))
-    {
+    if interface.is_some_and(is_loopback) {
         return None;
     }
     let conditions = [
@@ -142,8 +144,20 @@ fn lets_in(words: &[&str]) -> Option<Width> {
     Some(if narrow { Width::Some } else { Width::All })
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+/// `lo0`, or the group `lo`.
+fn is_loopback(interface: &str) -> bool {
+    let number = interface.strip_prefix("lo");
+    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The interfaces, other than loopback, that `-v -s Interfaces` marks: `em0 (skip)`.
+pub(super) fn skipped(listed: &str) -> Vec<String> {
+    listed
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix("(skip)"))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !is_loopback(name))
+        .collect()
 }
 
 /// `all` is short for `from any to any`.
@@ -252,6 +266,14 @@ pass in quick proto tcp from any to any port = 22 flags S/SA keep state
             assert_eq!(found.problems(), [""; 0], "{rule}");
             assert_eq!(found.lets_some_in, [""; 0], "{rule}");
         }
+    }
+
+    #[test]
+    fn interfaces_that_pf_does_not_look_at_are_told_but_for_loopback() {
+        assert_eq!(
+            skipped("all\nem0\nem1 (skip)\nlo\nlo0 (skip)\nlo1 (skip)\n"),
+            ["em1"]
+        );
     }
 
     #[test]

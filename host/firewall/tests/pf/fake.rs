@@ -25,7 +25,7 @@ impl Fake {
             "main",
             "block drop in all\nanchor \"stockade\" all\npass in quick all flags S/SA keep state\n",
         );
-        for empty in ["nat", "states", "calls"] {
+        for empty in ["nat", "states", "interfaces", "calls"] {
             fake.write(empty, "");
         }
         fake

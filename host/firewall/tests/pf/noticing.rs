@@ -94,7 +94,9 @@ fn what_is_left_open_for_some_is_told_to_who_sets_it_up() {
     let options = PfOptions {
         pfctl: fake.program(),
     };
+    fake.write("interfaces", "em0 (skip)\nlo0 (skip)\n");
     let found = Pf::surroundings(&options).unwrap();
+    assert_eq!(found.skipped, ["em0"]);
     assert!(found.problems().is_empty());
     assert_eq!(found.lets_some_in.len(), 1, "{found:?}");
     open(&fake).unwrap();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands in for pfctl(8) in tests: keeps the rules and tables of an anchor as files beside itself, answers as
-# FreeBSD 14's does, and records how it was called. The test writes `main`, `nat`, `status` and `states`, and
-# `refuse`: a call with that argument fails with the message in `refusal`.
+# FreeBSD 14's does, and records how it was called. The test writes `main`, `nat`, `status`, `states` and
+# `interfaces`, and `refuse`: a call with that argument fails with the message in `refusal`.
 set -eu
 here=$(dirname "$0")
 {
@@ -23,7 +23,7 @@ for word in "$@"; do
 done
 while [ $# -gt 0 ]; do
     case $1 in
-    -P) shift ;;
+    -P | -v) shift ;;
     -a) anchor=$2; shift 2 ;;
     -t) table=$2; shift 2 ;;
     -T) command=$2; shift 2 ;;
@@ -73,6 +73,7 @@ info) cat "$here/status"; exit 0 ;;
 rules) cat "$here/main"; exit 0 ;;
 nat) cat "$here/nat"; exit 0 ;;
 states) cat "$here/states"; exit 0 ;;
+Interfaces) cat "$here/interfaces"; exit 0 ;;
 Tables)
     [ -d "$tables" ] || { echo 'pfctl: Anchor or Ruleset does not exist.' >&2; exit 1; }
     ls "$tables"
