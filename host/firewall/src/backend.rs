@@ -10,6 +10,8 @@ pub enum Backend {
     Nftables(NftablesOptions),
     /// pf of FreeBSD by pfctl.
     Pf(PfOptions),
+    /// Routes that lead nowhere, for hosts without a packet filter.
+    Route(RouteOptions),
     /// None: record what would be done (`--dry-run`).
     Nothing,
 }
@@ -29,6 +31,30 @@ impl Default for NftablesOptions {
     }
 }
 
+/// What may be chosen of the route backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteOptions {
+    /// Number of the routing table that holds the bans, ours alone.
+    pub table: u32,
+    /// Priority of the rule that leads into it (`ip-rule(8)`).
+    pub priority: u32,
+    /// Protocol number that marks our routes and rules as ours (`rtm_protocol`, rtnetlink(7)).
+    pub protocol: u8,
+}
+
+impl Default for RouteOptions {
+    /// Numbers that iproute2, routing daemons and VPNs do not use: the table is "ST" in ASCII, the
+    /// protocol "S". The rule comes after that of the table `local` (0), so that this host always reaches
+    /// itself, and before those of VRFs (1000), VPNs and the main table.
+    fn default() -> Self {
+        Self {
+            table: 0x5354,
+            priority: 100,
+            protocol: 0x53,
+        }
+    }
+}
+
 impl Backend {
     /// Name, as written in configuration and shown to the user.
     #[must_use]
@@ -36,6 +62,7 @@ impl Backend {
         match self {
             Self::Nftables(_) => "nftables",
             Self::Pf(_) => "pf",
+            Self::Route(_) => "route",
             Self::Nothing => "none",
         }
     }
@@ -55,6 +82,10 @@ impl Backend {
             Self::Nftables(options) => Ok(Box::new(crate::Nftables::open(*options)?)),
             #[cfg(not(target_os = "linux"))]
             Self::Nftables(_) => Err(not_for_this_system("nftables")),
+            #[cfg(target_os = "linux")]
+            Self::Route(options) => Ok(Box::new(crate::Route::open(*options)?)),
+            #[cfg(not(target_os = "linux"))]
+            Self::Route(_) => Err(not_for_this_system("route")),
         }
     }
 }
@@ -93,10 +124,16 @@ pub fn choose() -> Result<Choice, FirewallError> {
 /// Best first, each with what speaks for it.
 fn candidates() -> Vec<(Backend, &'static str)> {
     if cfg!(target_os = "linux") {
-        vec![(
-            Backend::Nftables(NftablesOptions::default()),
-            "the kernel has nf_tables; a table of our own works beside firewalld, ufw, iptables and docker",
-        )]
+        vec![
+            (
+                Backend::Nftables(NftablesOptions::default()),
+                "the kernel has nf_tables; a table of our own works beside firewalld, ufw, iptables and docker",
+            ),
+            (
+                Backend::Route(RouteOptions::default()),
+                "no packet filter works here; routes that lead nowhere cut banned addresses off altogether",
+            ),
+        ]
     } else if cfg!(target_os = "freebsd") {
         vec![(
             Backend::Pf(PfOptions::default()),

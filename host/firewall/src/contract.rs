@@ -94,6 +94,12 @@ pub trait Firewall: fmt::Debug + Send {
         Ok(0)
     }
 
+    /// What this backend does otherwise than the rules that it was configured with say, because it can do
+    /// no better; each in words for the log, with the jail's name. Empty where it does all they say.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What was stopped since the rules were made, for jails where the backend counts it.
     ///
     /// # Errors

@@ -97,6 +97,14 @@ pub enum FirewallError {
         /// The shortest prefix that is accepted.
         min: u8,
     },
+    /// A network that this host cannot do without.
+    #[error("will not ban {net}: it holds {what}; to lose it would cut this host off")]
+    CutsOff {
+        /// The network.
+        net: IpNet,
+        /// What it holds, such as `192.0.2.1, an address of this host`.
+        what: String,
+    },
     /// A ban for a jail that was not configured.
     #[error("cannot ban {net}: the firewall has no rules for jail '{jail}'")]
     UnknownJail {

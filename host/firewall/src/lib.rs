@@ -23,10 +23,12 @@ mod netlink;
 mod nftables;
 mod own_addresses;
 pub mod pf;
+#[cfg(target_os = "linux")]
+mod route;
 mod rules;
 mod watch;
 
-pub use backend::{Backend, Choice, NftablesOptions, choose};
+pub use backend::{Backend, Choice, NftablesOptions, RouteOptions, choose};
 pub use contract::{
     Change, Counter, Element, Firewall, Health, PREFIX_LEN_MIN_V4, PREFIX_LEN_MIN_V6, Refusal,
     TIMEOUT_MAX, TIMEOUT_MIN, Timeouts, check_net,
@@ -38,6 +40,8 @@ pub use error::FirewallError;
 pub use nftables::Nftables;
 pub use own_addresses::OwnAddresses;
 pub use pf::{Pf, PfOptions};
+#[cfg(target_os = "linux")]
+pub use route::Route;
 pub use rules::{
     BlockType, Hook, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE,
 };
