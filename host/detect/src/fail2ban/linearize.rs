@@ -209,8 +209,6 @@ fn case(branch: &Node, group: usize) -> Option<(Node, bool)> {
 
 /// The node where it is known whether the group is set.
 fn with(node: &Node, group: usize, is_set: bool) -> Node {
-    let boxed = |node: &Node| Box::new(with(node, group, is_set));
-    let all = |parts: &[Node]| parts.iter().map(|part| with(part, group, is_set)).collect();
     match node {
         Node::Conditional {
             group: own,
@@ -223,43 +221,7 @@ fn with(node: &Node, group: usize, is_set: bool) -> Node {
                 node: Box::new(branch),
             }
         }
-        Node::Conditional {
-            group: own,
-            yes,
-            no,
-        } => Node::Conditional {
-            group: *own,
-            yes: boxed(yes),
-            no: boxed(no),
-        },
-        Node::Group { number, node } => Node::Group {
-            number: *number,
-            node: boxed(node),
-        },
-        Node::Repeat {
-            node,
-            min,
-            max,
-            greed,
-        } => Node::Repeat {
-            node: boxed(node),
-            min: *min,
-            max: *max,
-            greed: *greed,
-        },
-        Node::Look {
-            node,
-            behind,
-            negative,
-        } => Node::Look {
-            node: boxed(node),
-            behind: *behind,
-            negative: *negative,
-        },
-        Node::Atomic(node) => Node::Atomic(boxed(node)),
-        Node::Concat(parts) => Node::Concat(all(parts)),
-        Node::Alternation(parts) => Node::Alternation(all(parts)),
-        other => other.clone(),
+        other => other.map_children(|node| with(node, group, is_set)),
     }
 }
 

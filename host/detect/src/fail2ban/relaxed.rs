@@ -39,7 +39,7 @@ pub(crate) fn relaxed(source: &str, options: ExpressionOptions) -> Result<Relaxe
     let mut node = unroll(pattern.node);
     let exact = !node.needs_backtracking();
     if !exact {
-        node = relax(node);
+        node = relax(&node);
     }
     let groups = captured(&node);
     let captures = |number: usize| {
@@ -58,13 +58,12 @@ pub(crate) fn relaxed(source: &str, options: ExpressionOptions) -> Result<Relaxe
 }
 
 /// `node` with something that always matches as well in place of what is not linear.
-fn relax(node: Node) -> Node {
-    let boxed = |node: Box<Node>| Box::new(relax(*node));
+fn relax(node: &Node) -> Node {
     match node {
         Node::Look { .. } => Node::Empty,
         Node::Atomic(node) => Node::Group {
             number: None,
-            node: boxed(node),
+            node: Box::new(relax(node)),
         },
         Node::Backreference(_) => Node::Repeat {
             node: Box::new(Node::Any { newline: true }),
@@ -72,34 +71,26 @@ fn relax(node: Node) -> Node {
             max: None,
             greed: Greed::Greedy,
         },
-        Node::Conditional { yes, no, .. } => Node::Alternation(vec![relax(*yes), relax(*no)]),
+        Node::Conditional { yes, no, .. } => Node::Alternation(vec![relax(yes), relax(no)]),
         Node::Repeat {
             node,
             min,
             max,
-            greed,
+            greed: Greed::Possessive,
         } => Node::Repeat {
-            node: boxed(node),
-            min,
-            max,
-            greed: match greed {
-                Greed::Possessive => Greed::Greedy,
-                greed => greed,
-            },
-        },
-        Node::Group { number, node } => Node::Group {
-            number,
-            node: boxed(node),
+            node: Box::new(relax(node)),
+            min: *min,
+            max: *max,
+            greed: Greed::Greedy,
         },
         Node::Concat(parts) => {
             // The line feed that `$` would take belongs to what follows.
-            let loose = goes_on_after_the_end(&parts);
+            let loose = goes_on_after_the_end(parts);
             let kept = parts
-                .into_iter()
-                .filter(|part| !(loose && *part == Node::Assert(Assert::TextEnd)));
+                .iter()
+                .filter(|part| !(loose && **part == Node::Assert(Assert::TextEnd)));
             Node::Concat(kept.map(relax).collect())
         }
-        Node::Alternation(parts) => Node::Alternation(parts.into_iter().map(relax).collect()),
-        other => other,
+        other => other.map_children(relax),
     }
 }

@@ -100,6 +100,52 @@ pub(super) enum Characters {
 }
 
 impl Node {
+    /// The same with every node right below it replaced.
+    pub(super) fn map_children(&self, replace: impl Fn(&Self) -> Self) -> Self {
+        let boxed = |node: &Self| Box::new(replace(node));
+        let all = |parts: &[Self]| parts.iter().map(&replace).collect();
+        match self {
+            Self::Group { number, node } => Self::Group {
+                number: *number,
+                node: boxed(node),
+            },
+            Self::Concat(parts) => Self::Concat(all(parts)),
+            Self::Alternation(parts) => Self::Alternation(all(parts)),
+            Self::Repeat {
+                node,
+                min,
+                max,
+                greed,
+            } => Self::Repeat {
+                node: boxed(node),
+                min: *min,
+                max: *max,
+                greed: *greed,
+            },
+            Self::Look {
+                node,
+                behind,
+                negative,
+            } => Self::Look {
+                node: boxed(node),
+                behind: *behind,
+                negative: *negative,
+            },
+            Self::Atomic(node) => Self::Atomic(boxed(node)),
+            Self::Conditional { group, yes, no } => Self::Conditional {
+                group: *group,
+                yes: boxed(yes),
+                no: boxed(no),
+            },
+            Self::Empty
+            | Self::Literal { .. }
+            | Self::Any { .. }
+            | Self::Class { .. }
+            | Self::Assert(_)
+            | Self::Backreference(_) => self.clone(),
+        }
+    }
+
     /// Whether it can only be matched by going back and forth.
     pub(super) fn needs_backtracking(&self) -> bool {
         match self {

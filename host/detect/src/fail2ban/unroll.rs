@@ -82,46 +82,12 @@ fn with(node: &Node, to: usize, char: char) -> Node {
         char,
         nocase: false,
     };
-    let all = |parts: &[Node]| parts.iter().map(|part| with(part, to, char)).collect();
-    let boxed = |node: &Node| Box::new(with(node, to, char));
     match node {
         Node::Backreference(number) if *number == to => literal,
         Node::Group { number, .. } if *number == Some(to) => Node::Group {
             number: *number,
             node: Box::new(literal),
         },
-        Node::Group { number, node } => Node::Group {
-            number: *number,
-            node: boxed(node),
-        },
-        Node::Concat(parts) => Node::Concat(all(parts)),
-        Node::Alternation(parts) => Node::Alternation(all(parts)),
-        Node::Repeat {
-            node,
-            min,
-            max,
-            greed,
-        } => Node::Repeat {
-            node: boxed(node),
-            min: *min,
-            max: *max,
-            greed: *greed,
-        },
-        Node::Look {
-            node,
-            behind,
-            negative,
-        } => Node::Look {
-            node: boxed(node),
-            behind: *behind,
-            negative: *negative,
-        },
-        Node::Atomic(node) => Node::Atomic(boxed(node)),
-        Node::Conditional { group, yes, no } => Node::Conditional {
-            group: *group,
-            yes: boxed(yes),
-            no: boxed(no),
-        },
-        other => other.clone(),
+        other => other.map_children(|node| with(node, to, char)),
     }
 }
