@@ -74,6 +74,36 @@ fn who_the_program_knows_is_not_counted_and_the_answer_is_kept() {
 }
 
 #[test]
+fn a_jail_that_gets_a_program_or_loses_it_counts_no_line_twice() {
+    in_namespace(|| {
+        let (plain, asking) = (
+            two_jails(""),
+            two_jails("ignorecommand = [\"{dir}/friend\", \"<ip>\"]"),
+        );
+        let place = Place::new(&plain);
+        program(&place, "exit 1");
+        let mut log = place.log_file("asks.log");
+        let _daemon = place.start();
+        let found = |ip: &str| place.count_logged(&format!(r"\[asks\] Found {ip} "));
+        log.failures(2, &["192.0.2.1"]);
+        wait_until("two count", || found("192.0.2.1") == 2);
+        place.configure(&asking);
+        place.stockade(&["reload"]).assert_code(0);
+        log.failures(2, &["192.0.2.2"]);
+        wait_until("they count", || found("192.0.2.2") == 2);
+        assert_eq!(found("192.0.2.1"), 2);
+        let whom: BTreeSet<String> = asked(&place).into_iter().collect();
+        assert_eq!(whom, ids(&["192.0.2.2"]));
+
+        place.configure(&plain);
+        place.stockade(&["reload"]).assert_code(0);
+        log.failures(1, &["192.0.2.2"]);
+        wait_until("the third bans", || banned("asks") == ids(&["192.0.2.2"]));
+        assert_eq!((found("192.0.2.1"), found("192.0.2.2")), (2, 3));
+    });
+}
+
+#[test]
 fn a_program_that_hangs_holds_up_neither_other_jails_nor_the_end_and_no_line_is_lost() {
     in_namespace(|| {
         let place = Place::new(&two_jails("ignorecommand = [\"{dir}/friend\", \"<ip>\"]"));

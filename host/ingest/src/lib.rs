@@ -22,7 +22,7 @@ mod notice;
 mod stdin;
 mod wake;
 
-pub use files::{FileOptions, FileSpec, Files, LogBackend, OpenError, Start, any_file};
+pub use files::{FileOptions, FileSpec, Files, LogBackend, OpenError, Start, any_file, is_matched};
 pub use fingerprint::FINGERPRINT_LEN_MAX;
 pub use journal::{Journal, JournalOptions, JournalSpec, journal_available};
 pub use lines::LINE_LEN_MAX;

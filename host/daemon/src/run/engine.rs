@@ -103,6 +103,12 @@ impl Engine {
         }
     }
 
+    /// Forgets how far a source has been judged.
+    pub(super) fn forget(&mut self, source: SourceName) {
+        self.progress.remove(&source);
+        self.durable.unsaved.checkpoint(source, Checkpoint::None);
+    }
+
     /// Newest checkpoints, for readers that start anew.
     pub(super) fn progress(&self) -> &BTreeMap<SourceName, Checkpoint> {
         &self.progress

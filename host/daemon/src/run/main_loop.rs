@@ -376,7 +376,7 @@ impl Daemon {
         let name = plan.name.clone();
         self.sources.expect(&name, &plan.input);
         let jails = plan.judge.jail_names();
-        let resume = self.resume(&name);
+        let resume = self.resume(&name, &plan.input);
         match reading::start(plan, resume, self.events.clone()) {
             Ok(reader) => self.readers.push(reader),
             Err(error) => {
@@ -388,24 +388,44 @@ impl Daemon {
         }
     }
 
-    /// Where the sources of this reader were left.
-    fn resume(&self, reader: &str) -> Resume {
+    /// Where the sources of this reader were left. What it has not read yet it takes over from others:
+    /// its jails were read by one of them, and no line is to count twice.
+    fn resume(&self, reader: &str, input: &reading::Input) -> Resume {
+        let followed = self.engine.progress().iter().filter_map(|(source, left)| {
+            let (name, source) = source.as_str().split_once(':')?;
+            input.follows(source).then_some((name == reader, left))
+        });
+        let (own, others): (Vec<_>, Vec<_>) = followed.partition(|(is_own, _)| *is_own);
         let mut resume = Resume::default();
-        for (source, checkpoint) in self.engine.progress() {
-            if source
-                .as_str()
-                .strip_prefix(reader)
-                .is_none_or(|rest| !rest.starts_with(':'))
-            {
-                continue;
-            }
-            match checkpoint {
-                Checkpoint::File(file) => resume.files.push(file.clone()),
-                Checkpoint::Journal { cursor } => resume.cursor = Some(cursor.clone()),
+        for (is_own, left) in own.into_iter().chain(others) {
+            match left {
+                Checkpoint::File(file) => resume.add(file, is_own),
+                Checkpoint::Journal { cursor } => {
+                    resume.cursor.get_or_insert_with(|| cursor.clone());
+                }
                 Checkpoint::None => {}
             }
         }
         resume
+    }
+
+    /// Forgets where readers left what others read now: should they read it again, they take it over.
+    pub(super) fn forget_taken_over(&mut self, inputs: &[(String, reading::Input)]) {
+        let is_taken_over = |source: &SourceName| {
+            let Some((reader, source)) = source.as_str().split_once(':') else {
+                return false;
+            };
+            let mut followers = inputs.iter().filter(|(_, input)| input.follows(source));
+            followers.clone().next().is_some() && followers.all(|(name, _)| name != reader)
+        };
+        let sources = self.engine.progress().keys();
+        let taken_over: Vec<_> = sources
+            .filter(|name| is_taken_over(name))
+            .cloned()
+            .collect();
+        for source in taken_over {
+            self.engine.forget(source);
+        }
     }
 
     /// Ends everything in order. Bans stay in the kernel; they run out there by themselves.

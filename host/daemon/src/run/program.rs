@@ -307,11 +307,19 @@ mod tests {
         let error = sh(&script, b"", Duration::from_secs(1)).unwrap_err();
         assert!(matches!(error, ProgramError::TimedOut { .. }), "{error}");
         let pid = std::fs::read_to_string(file).unwrap();
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-        assert!(
-            state.as_deref().map_or(true, |stat| stat.contains(") Z")),
-            "{state:?}"
-        );
+        let stat = format!("/proc/{}/stat", pid.trim());
+        // The signal is sent, and takes the process at its next step.
+        let is_gone = || {
+            let state = std::fs::read_to_string(&stat);
+            state.map_or(true, |stat| stat.contains(") Z"))
+        };
+        for _ in 0..3000 {
+            if is_gone() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        panic!("{stat} is still there");
     }
 
     #[test]

@@ -87,9 +87,14 @@ impl Daemon {
             self.has_journal,
             now,
         );
+        let inputs: Vec<_> = plans
+            .iter()
+            .map(|plan| (plan.name.clone(), plan.input.clone()))
+            .collect();
         for plan in plans {
             self.start_reader(plan);
         }
+        self.forget_taken_over(&inputs);
     }
 
     /// Loads the filter plugin of each jail, and the actions that are not running as they are.

@@ -32,6 +32,12 @@ impl Component {
     }
 }
 
+/// Whether `glob` finds a file of this path; a malformed one finds none.
+#[must_use]
+pub fn is_matched(glob: &str, path: &Path) -> bool {
+    Glob::new(glob).is_ok_and(|glob| glob.matches(path))
+}
+
 /// A glob, taken apart.
 #[derive(Debug)]
 pub(super) struct Glob {
@@ -72,6 +78,20 @@ impl Glob {
             root: root.into(),
             components,
         })
+    }
+
+    /// Whether a file of this path would be found.
+    fn matches(&self, path: &Path) -> bool {
+        let Ok(rest) = path.strip_prefix(&self.root) else {
+            return false;
+        };
+        let parts: Vec<&OsStr> = rest.iter().collect();
+        parts.len() == self.components.len()
+            && self
+                .components
+                .iter()
+                .zip(parts)
+                .all(|(component, part)| component.matches(part))
     }
 
     /// Finds everything from the root.

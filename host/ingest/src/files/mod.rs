@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use stockade_core::{Chunk, FileCheckpoint};
 
 use self::discover::Dir;
-pub use self::globs::any_file;
+pub use self::globs::{any_file, is_matched};
 
 use self::globs::Glob;
 use self::seen::Seen;

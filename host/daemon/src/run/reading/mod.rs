@@ -146,7 +146,30 @@ pub(super) fn start(
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     pub(super) files: Vec<FileCheckpoint>,
+    /// How many of the files the reader has read itself.
+    own: usize,
     pub(super) cursor: Option<String>,
+}
+
+impl Resume {
+    /// Adds where a file was left. The reader's own places, which come first, stand; of two others in
+    /// one file the one further on.
+    pub(super) fn add(&mut self, left: &FileCheckpoint, is_own: bool) {
+        let Some(known) = self.files.iter().position(|known| known.path == left.path) else {
+            self.files.push(left.clone());
+            if is_own {
+                self.own += 1;
+            }
+            return;
+        };
+        let is_other = known >= self.own;
+        if let Some(known) = self.files.get_mut(known).filter(|_| is_other)
+            && (known.device, known.inode) == (left.device, left.inode)
+            && known.position < left.position
+        {
+            *known = left.clone();
+        }
+    }
 }
 
 /// What is read.

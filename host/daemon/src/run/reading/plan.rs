@@ -1,6 +1,7 @@
 //! Which reader reads what for whom.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(in crate::run) struct ReaderPlan {
 }
 
 /// Where lines come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::run) enum Input {
     /// Files that match these globs.
     Files(Vec<String>),
@@ -38,6 +39,19 @@ pub(in crate::run) enum Input {
         since: Timestamp,
     },
     Stdin,
+}
+
+impl Input {
+    /// Whether it reads the source of this name.
+    pub(in crate::run) fn follows(&self, source: &str) -> bool {
+        match self {
+            Self::Files(globs) => globs
+                .iter()
+                .any(|glob| stockade_ingest::is_matched(glob, Path::new(source))),
+            Self::Journal { name, .. } => name == source,
+            Self::Stdin => false,
+        }
+    }
 }
 
 /// Where one jail reads.
