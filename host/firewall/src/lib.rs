@@ -13,6 +13,8 @@
 //! ([`OwnAddresses`]), because it is the crate that speaks netlink.
 
 mod backend;
+#[cfg(target_os = "linux")]
+mod connections;
 mod contract;
 mod difference;
 mod dry_run;

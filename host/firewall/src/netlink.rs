@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use netlink_packet_core::{NLA_HEADER_SIZE, NLMSG_ALIGNTO, NetlinkBuffer, NlasIterator};
+use netlink_packet_core::{
+    NLA_HEADER_SIZE, NLMSG_ALIGNTO, NLMSG_ERROR, NetlinkBuffer, NlasIterator,
+};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -11,6 +13,14 @@ use rustix::io::Errno;
 /// Size of the receive buffer. A dump comes in datagrams of at most 32 KiB (`NLMSG_GOODSIZE` and
 /// `netlink_dump` in the kernel), a notification holds one message of at most 64 KiB.
 const DATAGRAM_BYTES_MAX: usize = 128 * 1024;
+
+/// How many requests that are answered one by one go out in one datagram. The answers wait in the
+/// receive buffer (208 KiB by default, `net.core.rmem_default`), and one takes less than 1.5 KiB of it.
+pub(crate) const REQUESTS_AT_ONCE: usize = 128;
+
+/// How long the kernel may think about one datagram of its answer. It answers from memory; that it does
+/// not answer at all must not hang the daemon.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The kernel's own address.
 const KERNEL_PORT: u32 = 0;
@@ -84,6 +94,32 @@ impl Netlink {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
         Ok(Frames { rest: &self.buffer })
+    }
+
+    /// Sends `count` requests with `NLM_F_ACK`, numbered from `first` on; the kernel's answers, in their
+    /// order. At most [`REQUESTS_AT_ONCE`].
+    pub(crate) fn exchange(
+        &mut self,
+        bytes: &[u8],
+        first: u32,
+        count: usize,
+    ) -> io::Result<Vec<Result<(), Errno>>> {
+        self.send(bytes)?;
+        let mut answers = vec![None; count];
+        while answers.iter().any(Option::is_none) {
+            if !self.readable(ANSWER_TIMEOUT)? {
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
+            for frame in self.receive()? {
+                let index = usize::try_from(frame.seq.wrapping_sub(first)).unwrap_or(usize::MAX);
+                if frame.kind == NLMSG_ERROR
+                    && let Some(answer) = answers.get_mut(index)
+                {
+                    *answer = Some(failure(frame.payload).map_or(Ok(()), Err));
+                }
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use rustix::io::Errno;
+use stockade_core::IpNet;
 
 use self::batch::{Batch, Subject};
 use self::conversation::{CommitError, Conversation};
@@ -26,7 +27,7 @@ use crate::contract::{
     Change, Element, Firewall, Health, Refusal, TIMEOUT_MAX, Timeouts, check_change,
 };
 use crate::rules::{BlockType, JailRules, check_rules};
-use crate::{FirewallError, NftablesOptions, Watch};
+use crate::{FirewallError, NftablesOptions, Watch, connections};
 
 /// Name of the backend.
 const NAME: &str = "nftables";
@@ -190,6 +191,10 @@ impl Firewall for Nftables {
 
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError> {
         Ok(Some(Box::new(TableWatch::open(self.kernel.port())?)))
+    }
+
+    fn end_connections(&mut self, nets: &[IpNet]) -> Result<usize, FirewallError> {
+        connections::end_connections(nets)
     }
 }
 

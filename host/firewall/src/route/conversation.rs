@@ -1,7 +1,6 @@
 //! Speaking to the kernel's routing tables by rtnetlink(7).
 
 use std::io;
-use std::time::Duration;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkHeader,
@@ -13,14 +12,7 @@ use rustix::io::Errno;
 
 use super::NAME;
 use crate::FirewallError;
-use crate::netlink::{Frame, Netlink, failure};
-
-/// How many requests go out in one datagram. Each is answered, the answers wait in the socket's receive
-/// buffer (208 KiB by default, `net.core.rmem_default`), and one takes less than 1.5 KiB of it.
-const REQUESTS_AT_ONCE: usize = 128;
-
-/// How long the kernel may think about one datagram of its answer; it answers from memory.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::netlink::{ANSWER_TIMEOUT, Frame, Netlink, REQUESTS_AT_ONCE, failure};
 
 /// How often a listing is begun again when routes change while it is read.
 const DUMP_ATTEMPTS_MAX: usize = 10;
@@ -79,22 +71,7 @@ impl Conversation {
             bytes.extend(encode(flags, self.seq, request.message.clone()));
             self.seq = self.seq.wrapping_add(1);
         }
-        self.netlink.send(&bytes)?;
-        let mut answers = vec![None; requests.len()];
-        while answers.iter().any(Option::is_none) {
-            if !self.netlink.readable(ANSWER_TIMEOUT)? {
-                return Err(io::Error::from(io::ErrorKind::TimedOut));
-            }
-            for frame in self.netlink.receive()? {
-                let index = usize::try_from(frame.seq.wrapping_sub(first)).unwrap_or(usize::MAX);
-                if frame.kind == NLMSG_ERROR
-                    && let Some(answer) = answers.get_mut(index)
-                {
-                    *answer = Some(failure(frame.payload).map_or(Ok(()), Err));
-                }
-            }
-        }
-        Ok(answers.into_iter().flatten().collect())
+        self.netlink.exchange(&bytes, first, requests.len())
     }
 
     /// What `read` takes out of each message of the listing that `request` asks for. `None` where the

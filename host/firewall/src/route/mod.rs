@@ -22,7 +22,7 @@ use self::metrics::Metrics;
 use self::watch::RouteWatch;
 use crate::contract::{Change, Element, Firewall, Health, Refusal, Timeouts, check_change};
 use crate::rules::{BlockType, JailRules, Ports, check_rules};
-use crate::{FirewallError, RouteOptions, Watch};
+use crate::{FirewallError, RouteOptions, Watch, connections};
 
 /// Name of the backend.
 const NAME: &str = "route";
@@ -332,6 +332,10 @@ impl Firewall for Route {
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError> {
         let watch = RouteWatch::open(self.kernel.port(), self.options)?;
         Ok(Some(Box::new(watch)))
+    }
+
+    fn end_connections(&mut self, nets: &[IpNet]) -> Result<usize, FirewallError> {
+        connections::end_connections(nets)
     }
 
     fn notes(&self) -> Vec<String> {

@@ -11,6 +11,7 @@
 )]
 
 mod bans;
+mod connections;
 mod namespace;
 mod others;
 mod own_addresses;
