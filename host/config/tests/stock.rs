@@ -42,6 +42,7 @@ fn uncommented() -> String {
 }
 
 /// The parts of the stock file before its examples, uncommented, as one text for each table.
+#[cfg(not(target_os = "freebsd"))]
 fn defaults_of_stock_file() -> String {
     let text = uncommented();
     let (defaults, _) = text.split_once("# Jails ---").unwrap();
