@@ -25,6 +25,8 @@ mod netlink;
 mod nftables;
 mod own_addresses;
 pub mod pf;
+#[cfg(unix)]
+pub mod program;
 #[cfg(target_os = "linux")]
 mod route;
 mod rules;
