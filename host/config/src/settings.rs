@@ -155,6 +155,10 @@ pub enum FirewallBackend {
     Auto,
     /// nftables, by netlink.
     Nftables,
+    /// pf of FreeBSD.
+    Pf,
+    /// Routes that lead nowhere.
+    Route,
 }
 
 /// A place on a packet's way where it is stopped.

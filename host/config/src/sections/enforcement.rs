@@ -13,9 +13,11 @@ const BACKENDS_MAX: usize = 8;
 const NO_FIREWALL: &str = "write firewall = \"none\" for a jail that only tells its actions";
 
 /// Every backend by the word for it.
-static BACKENDS: [(&str, FirewallBackend); 2] = [
+static BACKENDS: [(&str, FirewallBackend); 4] = [
     ("auto", FirewallBackend::Auto),
     ("nftables", FirewallBackend::Nftables),
+    ("pf", FirewallBackend::Pf),
+    ("route", FirewallBackend::Route),
 ];
 
 impl Enforcement {

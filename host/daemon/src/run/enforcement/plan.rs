@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use stockade_config::FirewallBackend;
 use stockade_core::JailName;
-use stockade_firewall::{Backend, Choice, FirewallError, JailRules, NftablesOptions};
+use stockade_firewall::{
+    Backend, Choice, FirewallError, JailRules, NftablesOptions, PfOptions, RouteOptions,
+};
 
 use crate::run::rules;
 use crate::setup::Setup;
@@ -86,6 +88,8 @@ fn backend(
     let nftables = || Backend::Nftables(NftablesOptions { priority });
     Ok(match wanted {
         FirewallBackend::Nftables => (nftables(), None),
+        FirewallBackend::Pf => (Backend::Pf(PfOptions::default()), None),
+        FirewallBackend::Route => (Backend::Route(RouteOptions::default()), None),
         FirewallBackend::Auto => {
             let choice = match auto.clone() {
                 Some(choice) => choice,

@@ -1,0 +1,142 @@
+//! Several backends at once, and one that fails beside others.
+#![cfg(test)]
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use stockade_tests::{Place, banned, in_namespace, wait_until};
+
+/// Two jails that read logs of their names, each enforced by what is given.
+fn two_jails(one: &str, two: &str) -> String {
+    let jail = |name: &str, firewall: &str| {
+        format!(
+            "[jails.{name}]\nfilter = \"sshd\"\nlogpath = \"{{dir}}/{name}.log\"\nfirewall = {firewall}\n"
+        )
+    };
+    format!(
+        "[defaults]\nbackend = \"file\"\nmaxretry = 3\n[jails.sshd]\nenabled = false\n{}{}",
+        jail("one", one),
+        jail("two", two)
+    )
+}
+
+/// Addresses of the routes that lead nowhere.
+fn routed() -> BTreeSet<String> {
+    let output = Command::new("ip")
+        .args([
+            "-json",
+            "route",
+            "show",
+            "table",
+            "all",
+            "type",
+            "blackhole",
+        ])
+        .output()
+        .unwrap();
+    let routes: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let dst = |route: &Value| route["dst"].as_str().unwrap().to_owned();
+    routes.iter().map(dst).collect()
+}
+
+fn ids(ids: &[&str]) -> BTreeSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[test]
+fn each_jail_is_enforced_by_its_own_backends_and_a_reload_moves_its_bans() {
+    in_namespace(|| {
+        let place = Place::new(&two_jails("[\"nftables\", \"route\"]", "\"route\""));
+        let (mut one, mut two) = (place.log_file("one.log"), place.log_file("two.log"));
+        let _daemon = place.start();
+        one.failures(3, &["192.0.2.1"]);
+        two.failures(3, &["192.0.2.2"]);
+        wait_until("both are banned", || {
+            routed() == ids(&["192.0.2.1", "192.0.2.2"])
+        });
+        wait_until("by both", || banned("one") == ids(&["192.0.2.1"]));
+        assert_eq!(banned("two"), ids(&[]));
+        let status = place.ask(r#"{"command":"status"}"#);
+        let names = |backends: &Value| {
+            let backends = backends.as_array().unwrap().iter();
+            backends.map(|one| one["name"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(&status["firewall"]["backends"]),
+            [json!("nftables"), json!("route")]
+        );
+        assert_eq!(status["jails"][0]["firewall"], json!(["nftables", "route"]));
+        let told = place.ask(r#"{"command":"banned"}"#);
+        for ban in told["bans"].as_array().unwrap() {
+            assert_eq!(ban["in_firewall"], true, "{told}");
+        }
+
+        // Each jail changes its backend.
+        place.configure(&two_jails("\"route\"", "\"nftables\""));
+        place.stockade(&["reload"]).assert_code(0);
+        wait_until("the bans have moved", || {
+            routed() == ids(&["192.0.2.1"]) && banned("two") == ids(&["192.0.2.2"])
+        });
+        assert_eq!(banned("one"), ids(&[]));
+
+        // What is not used any more leaves nothing behind.
+        place.configure(&two_jails("\"none\"", "\"nftables\""));
+        place.stockade(&["reload"]).assert_code(0);
+        wait_until("no route is left", || routed().is_empty());
+        let told = place.ask(r#"{"command":"banned","jail":"one"}"#);
+        assert_eq!(told["bans"][0]["in_firewall"], json!(null), "{told}");
+        place.stockade(&["unban", "192.0.2.1"]).assert_code(0);
+    });
+}
+
+#[test]
+fn a_backend_that_cannot_work_leaves_the_others_and_says_why() {
+    in_namespace(|| {
+        // There is no pf on Linux.
+        let place = Place::new(&two_jails("[\"nftables\", \"pf\"]", "\"nftables\""));
+        let (mut one, mut two) = (place.log_file("one.log"), place.log_file("two.log"));
+        let _daemon = place.start();
+        one.failures(3, &["192.0.2.1"]);
+        two.failures(3, &["192.0.2.2"]);
+        wait_until("both are banned by what works", || {
+            banned("one") == ids(&["192.0.2.1"]) && banned("two") == ids(&["192.0.2.2"])
+        });
+        place.wait_logged(r"NOTICE.*\[two\] Ban 192\.0\.2\.2");
+        // A ban that is not everywhere is not announced.
+        assert_eq!(place.count_logged(r"\[one\] Ban 192\.0\.2\.1"), 0);
+        let status = place.ask(r#"{"command":"status"}"#);
+        let firewall = &status["firewall"];
+        assert_eq!(firewall["state"], "failed");
+        assert_eq!(firewall["backends"][0]["state"], "ok");
+        assert_eq!(firewall["backends"][1]["state"], "failed");
+        let why = firewall["backends"][1]["message"].as_str().unwrap();
+        assert!(why.contains("pf"), "{why}");
+        let told = place.stockade(&["ban", "one", "192.0.2.3"]);
+        assert!(
+            told.out.contains("pf") || told.err.contains("pf"),
+            "{told:?}"
+        );
+        place.stockade(&["ban", "two", "192.0.2.3"]).assert_code(0);
+
+        // It is announced when the jail does without.
+        place.configure(&two_jails("\"nftables\"", "\"nftables\""));
+        place.stockade(&["reload"]).assert_code(0);
+        place.wait_logged(r"\[one\] Ban 192\.0\.2\.1");
+        assert_eq!(
+            place.ask(r#"{"command":"status"}"#)["firewall"]["state"],
+            "ok"
+        );
+    });
+}
+
+#[test]
+fn no_backend_at_all_is_an_error_that_says_so() {
+    in_namespace(|| {
+        let place = Place::new(&two_jails("\"pf\"", "\"pf\""));
+        let told = place.stockade(&["run"]);
+        let err = &told.assert_code(1).err;
+        assert!(err.contains("cannot use pf: "), "{err}");
+    });
+}
