@@ -37,8 +37,8 @@ pub struct Ended {
     pub answer: Vec<u8>,
     /// Whether there was more of it than was to be kept.
     pub is_cut: bool,
-    /// The beginning of its standard error.
-    errors: Vec<u8>,
+    /// The beginning of its standard error, at most [`SAID_BYTES_MAX`].
+    pub errors: Vec<u8>,
 }
 
 /// Why a program did not do its work.
