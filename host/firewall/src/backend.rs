@@ -1,7 +1,9 @@
 //! Which backends there are, and which is the best on this machine.
 
+use std::time::Duration;
+
 use crate::contract::Firewall;
-use crate::{FirewallError, NoFirewall, Pf, PfOptions};
+use crate::{Exec, FirewallError, NoFirewall, Pf, PfOptions};
 
 /// A kind of firewall with what it needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub enum Backend {
     Pf(PfOptions),
     /// Routes that lead nowhere, for hosts without a packet filter.
     Route(RouteOptions),
+    /// Programs of the operator's own.
+    Exec(ExecOptions),
     /// None: record what would be done (`--dry-run`).
     Nothing,
 }
@@ -55,6 +59,34 @@ impl Default for RouteOptions {
     }
 }
 
+/// Programs that enforce, as `[firewall.exec.NAME]` names them.
+///
+/// Each is a program by its absolute path and its arguments, never through a shell. In the arguments of
+/// `ban` and `unban` these tags are replaced: `<ip>` (an address, or a network), `<jail>`, `<family>`
+/// (`inet4` or `inet6`) and `<timeout>` (seconds that are left, or `-1`). The same is in the environment
+/// (`STOCKADE_IP`, ...) and, as one JSON object, on standard input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecOptions {
+    /// The operator's name for it.
+    pub name: String,
+    /// Bans. Has to succeed for what is banned already.
+    pub ban: Vec<String>,
+    /// Ends a ban. Has to succeed for what is not banned.
+    pub unban: Vec<String>,
+    /// Prints what is banned: on each line a jail and an address or network.
+    pub list: Option<Vec<String>>,
+    /// Whether all is in place: exit code 0.
+    pub check: Option<Vec<String>>,
+    /// Sets up, and gets the jails with their rules; run at every start and whenever they change.
+    pub start: Option<Vec<String>>,
+    /// Takes all away, bans included. Where there is none, every ban is ended by `unban`.
+    pub stop: Option<Vec<String>>,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// Whether `ban` and `unban` are called once for many, which come on standard input only.
+    pub batch: bool,
+}
+
 impl Backend {
     /// Name, as written in configuration and shown to the user.
     #[must_use]
@@ -63,6 +95,7 @@ impl Backend {
             Self::Nftables(_) => "nftables",
             Self::Pf(_) => "pf",
             Self::Route(_) => "route",
+            Self::Exec(options) => &options.name,
             Self::Nothing => "none",
         }
     }
@@ -77,6 +110,7 @@ impl Backend {
     pub fn open(&self) -> Result<Box<dyn Firewall>, FirewallError> {
         match self {
             Self::Nothing => Ok(Box::new(NoFirewall::new())),
+            Self::Exec(options) => Ok(Box::new(Exec::open(options.clone())?)),
             Self::Pf(options) => Ok(Box::new(Pf::open(options)?)),
             #[cfg(target_os = "linux")]
             Self::Nftables(options) => Ok(Box::new(crate::Nftables::open(*options)?)),

@@ -19,20 +19,20 @@ mod contract;
 mod difference;
 mod dry_run;
 mod error;
+mod exec;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
 mod nftables;
 mod own_addresses;
 pub mod pf;
-#[cfg(unix)]
 pub mod program;
 #[cfg(target_os = "linux")]
 mod route;
 mod rules;
 mod watch;
 
-pub use backend::{Backend, Choice, NftablesOptions, RouteOptions, choose};
+pub use backend::{Backend, Choice, ExecOptions, NftablesOptions, RouteOptions, choose};
 pub use contract::{
     Change, Counter, Element, Firewall, Health, PREFIX_LEN_MIN_V4, PREFIX_LEN_MIN_V6, Refusal,
     TIMEOUT_MAX, TIMEOUT_MIN, Timeouts, check_net,
@@ -40,6 +40,7 @@ pub use contract::{
 pub use difference::{EXPIRY_SLACK, Wanted, difference};
 pub use dry_run::NoFirewall;
 pub use error::FirewallError;
+pub use exec::Exec;
 #[cfg(target_os = "linux")]
 pub use nftables::Nftables;
 pub use own_addresses::OwnAddresses;
