@@ -23,6 +23,7 @@ fn two_jails(one: &str, two: &str) -> String {
 }
 
 /// Addresses of the routes that lead nowhere.
+#[expect(clippy::disallowed_methods, reason = "asks the kernel by iproute2")]
 fn routed() -> BTreeSet<String> {
     let output = Command::new("ip")
         .args([
