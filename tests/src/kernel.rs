@@ -48,6 +48,35 @@ pub fn ban_timeout(jail: &str, address: &str) -> Option<u64> {
     elements.find(|element| element["val"] == address)?["timeout"].as_u64()
 }
 
+/// Addresses and networks that routes lead nowhere for.
+///
+/// # Panics
+/// Where ip's answer cannot be read.
+#[must_use]
+pub fn blackholes() -> BTreeSet<String> {
+    let listing = run(&[
+        "ip",
+        "-json",
+        "route",
+        "show",
+        "table",
+        "all",
+        "type",
+        "blackhole",
+    ]);
+    let routes: Vec<Value> = serde_json::from_str(&listing).unwrap_or_default();
+    let dst = |route: &Value| route["dst"].as_str().unwrap().to_owned();
+    routes.iter().map(dst).collect()
+}
+
+/// Has nft(8) do something.
+///
+/// # Panics
+/// Where it refuses.
+pub fn nft(command: &str) {
+    run(&["nft", command]);
+}
+
 /// Whether the kernel has the table.
 #[must_use]
 pub fn has_table() -> bool {

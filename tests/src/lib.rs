@@ -29,7 +29,7 @@ pub use endpoint::{Endpoint, Received};
 pub use fail2ban::{Fail2ban, copy_fail2ban};
 pub use guest::{Fault, guest};
 #[cfg(target_os = "linux")]
-pub use kernel::{ban_timeout, banned, has_table, remove_table};
+pub use kernel::{ban_timeout, banned, blackholes, has_table, nft, remove_table};
 pub use namespace::{MUST_RUN, in_namespace};
 pub use place::{ONE_JAIL, Place};
 pub use wait::{rest, wait_for, wait_until};

@@ -3,10 +3,9 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use stockade_tests::{Place, banned, in_namespace, wait_until};
+use stockade_tests::{Place, banned, blackholes, in_namespace, wait_until};
 
 /// Two jails that read logs of their names, each enforced by what is given.
 fn two_jails(one: &str, two: &str) -> String {
@@ -22,26 +21,6 @@ fn two_jails(one: &str, two: &str) -> String {
     )
 }
 
-/// Addresses of the routes that lead nowhere.
-#[expect(clippy::disallowed_methods, reason = "asks the kernel by iproute2")]
-fn routed() -> BTreeSet<String> {
-    let output = Command::new("ip")
-        .args([
-            "-json",
-            "route",
-            "show",
-            "table",
-            "all",
-            "type",
-            "blackhole",
-        ])
-        .output()
-        .unwrap();
-    let routes: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let dst = |route: &Value| route["dst"].as_str().unwrap().to_owned();
-    routes.iter().map(dst).collect()
-}
-
 fn ids(ids: &[&str]) -> BTreeSet<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
 }
@@ -55,7 +34,7 @@ fn each_jail_is_enforced_by_its_own_backends_and_a_reload_moves_its_bans() {
         one.failures(3, &["192.0.2.1"]);
         two.failures(3, &["192.0.2.2"]);
         wait_until("both are banned", || {
-            routed() == ids(&["192.0.2.1", "192.0.2.2"])
+            blackholes() == ids(&["192.0.2.1", "192.0.2.2"])
         });
         wait_until("by both", || banned("one") == ids(&["192.0.2.1"]));
         assert_eq!(banned("two"), ids(&[]));
@@ -78,14 +57,14 @@ fn each_jail_is_enforced_by_its_own_backends_and_a_reload_moves_its_bans() {
         place.configure(&two_jails("\"route\"", "\"nftables\""));
         place.stockade(&["reload"]).assert_code(0);
         wait_until("the bans have moved", || {
-            routed() == ids(&["192.0.2.1"]) && banned("two") == ids(&["192.0.2.2"])
+            blackholes() == ids(&["192.0.2.1"]) && banned("two") == ids(&["192.0.2.2"])
         });
         assert_eq!(banned("one"), ids(&[]));
 
         // What is not used any more leaves nothing behind.
         place.configure(&two_jails("\"none\"", "\"nftables\""));
         place.stockade(&["reload"]).assert_code(0);
-        wait_until("no route is left", || routed().is_empty());
+        wait_until("no route is left", || blackholes().is_empty());
         let told = place.ask(r#"{"command":"banned","jail":"one"}"#);
         assert_eq!(told["bans"][0]["in_firewall"], json!(null), "{told}");
         place.stockade(&["unban", "192.0.2.1"]).assert_code(0);

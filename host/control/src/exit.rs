@@ -1,6 +1,8 @@
 //! How the command line tells scripts what happened.
 
-use crate::{ClientError, ControlReply, Diagnostic, ErrorKind, ItemResult, Severity};
+use crate::{
+    Check, ClientError, ControlReply, Diagnostic, ErrorKind, Finding, ItemResult, Severity,
+};
 
 /// Exit codes of `stockade`: those of sysexits.h (FreeBSD sysexits(3)) where it has one that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +58,8 @@ impl From<ErrorKind> for ExitCode {
 }
 
 impl From<&ControlReply> for ExitCode {
-    /// A ban or unban is [`ExitCode::Ok`] only where it is so for every id, a reload only where nothing
-    /// was wrong.
+    /// A ban or unban is [`ExitCode::Ok`] only where it is so for every id, a reload and a look at the
+    /// firewall only where nothing was wrong.
     fn from(reply: &ControlReply) -> Self {
         let items = |results: &[ItemResult]| {
             if results.iter().all(|item| item.outcome.is_success()) {
@@ -71,9 +73,14 @@ impl From<&ControlReply> for ExitCode {
             ControlReply::Ban(ban) => items(&ban.results),
             ControlReply::Unban(unban) => items(&unban.results),
             ControlReply::Reload(reload) if has_error(&reload.diagnostics) => Self::Config,
+            ControlReply::Doctor(doctor) if is_bad(&doctor.checks) => Self::Refused,
             _ => Self::Ok,
         }
     }
+}
+
+fn is_bad(checks: &[Check]) -> bool {
+    checks.iter().any(|check| check.finding == Finding::Bad)
 }
 
 fn has_error(diagnostics: &[Diagnostic]) -> bool {

@@ -5,6 +5,7 @@
 //! Nothing is decided here, and the socket itself belongs to the daemon.
 
 mod client;
+mod doctor;
 mod exit;
 mod frame;
 mod reply;
@@ -14,6 +15,7 @@ mod status;
 mod time;
 
 pub use client::{Client, ClientError};
+pub use doctor::{Check, DoctorReply, Finding};
 pub use exit::ExitCode;
 pub use frame::{
     DecodeError, FRAME_LEN_MAX, FrameError, REPLY_LEN_MAX, decode_reply, decode_request, encode,

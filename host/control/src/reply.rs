@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use stockade_core::{Ban, BanTime, FailureId, IgnoreReason};
 
-use crate::{PROTOCOL, RulesReply, StatusReply, Time};
+use crate::{DoctorReply, PROTOCOL, RulesReply, StatusReply, Time};
 
 /// The answer to a request; `reply` says which, by the request's word or `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub enum ControlReply {
     Unban(UnbanReply),
     /// What a reload changed.
     Reload(ReloadReply),
+    /// Whether bans hold on this host.
+    Doctor(DoctorReply),
     /// The daemon ends now.
     Stop(StopReply),
     /// The request was not carried out.

@@ -63,6 +63,8 @@ pub enum ControlRequest {
         #[serde(default)]
         strict: bool,
     },
+    /// Do bans hold on this host?
+    Doctor {},
     /// End the daemon.
     Stop {
         /// Also take all bans out of the firewall. Otherwise they stay until their time is over.
@@ -73,9 +75,9 @@ pub enum ControlRequest {
 
 impl ControlRequest {
     /// The words of `command`, in the order of the variants.
-    pub const COMMANDS: [&str; 11] = [
+    pub const COMMANDS: [&str; 12] = [
         "ping", "version", "status", "banned", "rules", "tune", "attempt", "ban", "unban",
-        "reload", "stop",
+        "reload", "doctor", "stop",
     ];
 }
 

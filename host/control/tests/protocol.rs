@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stockade_control::{
-    AbsentJail, AttemptReply, BackendStatus, BanEntry, BanReply, BannedReply, BrokenJail,
-    ControlReply, Diagnostic, ErrorKind, ErrorReply, Excerpt, FirewallStatus, Increment,
-    ItemResult, JailStatus, LogStatus, Outcome, PluginRole, PluginState, PluginStatus, ReloadReply,
-    RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply, StopReply, Stopped,
-    StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
+    AbsentJail, AttemptReply, BackendStatus, BanEntry, BanReply, BannedReply, BrokenJail, Check,
+    ControlReply, Diagnostic, DoctorReply, ErrorKind, ErrorReply, Excerpt, FirewallStatus,
+    Increment, ItemResult, JailStatus, LogStatus, Outcome, PluginRole, PluginState, PluginStatus,
+    ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply, StopReply,
+    Stopped, StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
 };
 use stockade_core::{
     Ban, BanTimeIncrement, Factor, FailureId, Growth, IgnoreReason, JailName, Timestamp,
@@ -55,6 +55,21 @@ fn plugin() -> PluginStatus {
         faults: 3,
         skipped_lines: 0,
         queue: 2,
+    }
+}
+
+fn doctor() -> DoctorReply {
+    let hint =
+        "where a jail protects a published port, give it hooks = [\"input\", \"prerouting\"]";
+    DoctorReply {
+        checks: vec![
+            Check::good("nftables has all our rules"),
+            Check::bad(
+                "chain DOCKER of table nat sends connections on to other hosts or containers",
+                Some(hint.into()),
+            ),
+            Check::unknown("no firewall knows of the bans of pam (firewall = \"none\")"),
+        ],
     }
 }
 
@@ -255,6 +270,7 @@ fn examples() -> Vec<(&'static str, ControlReply)> {
         ("ban", ControlReply::Ban(ban)),
         ("unban", ControlReply::Unban(unban)),
         ("reload", ControlReply::Reload(reload())),
+        ("doctor", ControlReply::Doctor(doctor())),
         (
             "stop",
             ControlReply::Stop(StopReply {

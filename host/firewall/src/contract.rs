@@ -84,6 +84,12 @@ pub trait Firewall: fmt::Debug + Send {
     /// Where the kernel does not let us listen.
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError>;
 
+    /// Whether connections within this machine, over its loopback, meet the rules as others do, so that a
+    /// test from there says something.
+    fn sees_loopback(&self) -> bool {
+        true
+    }
+
     /// Ends connections that these networks have at this moment, so that a ban also holds for who is in
     /// already; how many there were. Nothing where the backend knows no connections.
     ///

@@ -17,6 +17,7 @@ mod backend;
 mod connections;
 mod contract;
 mod difference;
+mod doctor;
 mod dry_run;
 mod error;
 mod exec;
@@ -38,13 +39,14 @@ pub use contract::{
     TIMEOUT_MAX, TIMEOUT_MIN, Timeouts, check_net,
 };
 pub use difference::{EXPIRY_SLACK, Wanted, difference};
+pub use doctor::{TEST_ADDRESS, Tested, Translation, test_packet, translations};
 pub use dry_run::NoFirewall;
 pub use error::FirewallError;
 pub use exec::Exec;
 #[cfg(target_os = "linux")]
 pub use nftables::Nftables;
 pub use own_addresses::OwnAddresses;
-pub use pf::{Pf, PfOptions};
+pub use pf::{Pf, PfOptions, setup_lines};
 #[cfg(target_os = "linux")]
 pub use route::Route;
 pub use rules::{

@@ -184,6 +184,12 @@ Examples:
 Let 'stockade run --dry-run' run beside fail2ban for a while, then see what only one of them would have
 banned. Exits with 1 where they differ.")]
     Compare(CompareArgs),
+    /// See whether bans hold, and what has to be set up for them to
+    #[command(after_help = "Examples:\n  sudo stockade firewall doctor\n  stockade firewall setup")]
+    Firewall {
+        #[command(subcommand)]
+        command: FirewallCommand,
+    },
     /// Look into plugins
     #[command(after_help = "Examples:\n  stockade plugin inspect sshd.wasm")]
     Plugin {
@@ -259,6 +265,21 @@ pub(crate) struct RegexArgs {
     /// A setting for a filter plugin; may be repeated
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FirewallCommand {
+    /// Tell whether bans hold on this host, and what to do where they do not
+    #[command(after_help = "\
+Examples:
+  sudo stockade firewall doctor
+  sudo stockade firewall doctor --json
+
+Bans 127.83.79.1 for a moment and tries to connect from it. Exits with 1 where bans do not hold.")]
+    Doctor,
+    /// Print what has to be set up by hand for bans to hold
+    #[command(after_help = "Examples:\n  stockade firewall setup")]
+    Setup,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use super::args::{Command, GlobalArgs};
 use super::{Failure, metrics, print, print_json, show};
 
 /// A daemon that restores or lifts 100,000 bans is busy for seconds, not for a minute.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Asks the daemon and shows what it answers.
 pub(super) fn ask(global: &GlobalArgs, command: &Command) -> Result<ExitCode, Failure> {
@@ -89,7 +89,7 @@ fn optional(jail: Option<&str>) -> Result<Option<JailName>, Failure> {
 
 /// The configured socket, also where the rest of the configuration has errors: a running daemon must
 /// stay reachable while somebody edits it.
-fn socket(global: &GlobalArgs) -> PathBuf {
+pub(super) fn socket(global: &GlobalArgs) -> PathBuf {
     let configured = || load(&global.configuration().files()).daemon.socket;
     global.socket.clone().unwrap_or_else(configured)
 }

@@ -6,6 +6,7 @@ mod ask;
 mod check;
 mod compare;
 mod fail2ban_client;
+mod firewall;
 mod import;
 mod injection;
 mod metrics;
@@ -48,6 +49,7 @@ fn own_name() -> ExitCode {
         Command::Plugin {
             command: PluginCommand::Inspect { file },
         } => plugin::inspect(&cli.global, &file),
+        Command::Firewall { command } => firewall::firewall(&cli.global, &command),
         Command::PluginCompile => plugin::compile(),
         asked => ask::ask(&cli.global, &asked),
     };

@@ -1,8 +1,8 @@
 //! Replies of the daemon as text for people.
 
 use stockade_control::{
-    BackendStatus, BanEntry, BannedReply, ControlReply, Diagnostic, FirewallStatus, Growth,
-    Increment, ItemResult, Outcome, PluginState, ReloadReply, State, StatusReply, Time,
+    BackendStatus, BanEntry, BannedReply, Check, ControlReply, Diagnostic, Finding, FirewallStatus,
+    Growth, Increment, ItemResult, Outcome, PluginState, ReloadReply, State, StatusReply, Time,
 };
 
 use super::table::Table;
@@ -20,12 +20,26 @@ pub(super) fn reply(reply: &ControlReply, in_detail: bool) -> String {
         }
         ControlReply::Unban(unban) => items(&unban.results),
         ControlReply::Reload(reload) => self::reload(reload),
+        ControlReply::Doctor(doctor) => doctor.checks.iter().map(check).collect(),
         ControlReply::Stop(stop) if stop.flushed => "stopping; the firewall is cleared, and bans that have not run out come back at the next start\n".to_owned(),
         ControlReply::Stop(stop) => {
             format!("stopping; {} bans stay in the firewall\n", stop.bans_left)
         }
         _ => String::new(),
     }
+}
+
+fn check(check: &Check) -> String {
+    let word = match check.finding {
+        Finding::Good => "ok",
+        Finding::Bad => "PROBLEM",
+        Finding::Unknown => "unknown",
+    };
+    let mut text = format!("{word:<9}{}\n", check.message);
+    if let Some(hint) = &check.hint {
+        text.push_str(&format!("{:<9}{hint}\n", ""));
+    }
+    text
 }
 
 fn status(status: &StatusReply, in_detail: bool) -> String {

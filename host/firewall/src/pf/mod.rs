@@ -149,6 +149,10 @@ impl Firewall for Pf {
         Timeouts::Ours
     }
 
+    fn sees_loopback(&self) -> bool {
+        false
+    }
+
     fn configure(&mut self, rules: &[JailRules]) -> Result<(), FirewallError> {
         check_rules(rules)?;
         self.pfctl.ask(&commands::load(ruleset::text(rules)))?;

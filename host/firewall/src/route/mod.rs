@@ -200,6 +200,10 @@ impl Firewall for Route {
         Timeouts::Ours
     }
 
+    fn sees_loopback(&self) -> bool {
+        false
+    }
+
     fn configure(&mut self, rules: &[JailRules]) -> Result<(), FirewallError> {
         check_rules(rules)?;
         let metrics = Metrics::of(rules.iter().map(|rule| &rule.jail));

@@ -12,6 +12,7 @@
 
 mod bans;
 mod connections;
+mod doctor;
 mod namespace;
 mod others;
 mod own_addresses;

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use stockade_core::{Ban, Decider, JailName, Timestamp};
-use stockade_firewall::{Backend, Counter, Element, Firewall, FirewallError, JailRules};
+use stockade_firewall::{
+    Backend, Counter, Element, Firewall, FirewallError, Health, JailRules, Tested,
+};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 pub(super) use self::pending::{News, Pending};
@@ -52,6 +54,14 @@ pub(super) enum What {
 pub(super) struct Inspection {
     pub(super) elements: Vec<Element>,
     pub(super) counters: Vec<Counter>,
+}
+
+/// Whether the bans of one backend hold.
+#[derive(Debug)]
+pub(super) struct Examination {
+    pub(super) health: Health,
+    /// What became of a connection from somebody who was banned in this jail for a moment.
+    pub(super) tested: Option<(JailName, Tested)>,
 }
 
 /// All backends in use.
@@ -221,36 +231,35 @@ impl Enforcement {
 
     /// What the kernel holds, of each backend. Answered after all that was ordered before.
     pub(super) async fn inspect(&self) -> Vec<(BackendId, Result<Inspection, FirewallError>)> {
-        let mut asked = Vec::new();
-        for (id, running) in &self.running {
-            let (reply, answer) = oneshot::channel();
-            running.queue.push(Order::Inspect(reply));
-            asked.push((*id, answer));
-        }
-        let mut found = Vec::new();
-        for (id, answer) in asked {
-            if let Ok(inspection) = answer.await {
-                found.push((id, inspection));
-            }
-        }
-        found
+        self.ask(Order::Inspect).await
+    }
+
+    /// Whether the bans of each backend hold.
+    pub(super) async fn examine(&self) -> Vec<(BackendId, Result<Examination, FirewallError>)> {
+        self.ask(Order::Examine).await
     }
 
     /// Removes all that is ours from the kernel.
     pub(super) async fn teardown(&self) -> Result<(), FirewallError> {
+        let mut answers = self.ask(Order::Teardown).await.into_iter();
+        answers.try_for_each(|(_, answer)| answer)
+    }
+
+    /// Asks all backends at once, and waits for their answers.
+    async fn ask<T>(&self, order: impl Fn(oneshot::Sender<T>) -> Order) -> Vec<(BackendId, T)> {
         let mut asked = Vec::new();
-        for running in self.running.values() {
+        for (id, running) in &self.running {
             let (reply, answer) = oneshot::channel();
-            running.queue.push(Order::Teardown(reply));
-            asked.push(answer);
+            running.queue.push(order(reply));
+            asked.push((*id, answer));
         }
-        let mut result = Ok(());
-        for answer in asked {
-            if let Ok(Err(error)) = answer.await {
-                result = Err(error);
+        let mut answers = Vec::new();
+        for (id, answer) in asked {
+            if let Ok(answer) = answer.await {
+                answers.push((id, answer));
             }
         }
-        result
+        answers
     }
 
     /// Notes what is wrong with a backend; its name.

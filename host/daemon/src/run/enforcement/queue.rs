@@ -12,7 +12,7 @@ use stockade_core::{IpNet, JailName, Timestamp};
 use stockade_firewall::{FirewallError, JailRules};
 use tokio::sync::oneshot;
 
-use super::Inspection;
+use super::{Examination, Inspection};
 
 /// Whom a change is about.
 pub(in crate::run) type Key = (JailName, IpNet);
@@ -52,6 +52,8 @@ pub(in crate::run) enum Order {
     Reconcile,
     /// What the kernel holds.
     Inspect(oneshot::Sender<Result<Inspection, FirewallError>>),
+    /// Whether bans hold: the rules, and a packet of who is banned for a moment.
+    Examine(oneshot::Sender<Result<Examination, FirewallError>>),
     /// Remove everything that is ours.
     Teardown(oneshot::Sender<Result<(), FirewallError>>),
     /// End, and leave everything as it is.

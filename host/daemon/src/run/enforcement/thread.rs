@@ -11,11 +11,12 @@ use std::time::Duration;
 use stockade_core::{IpNet, JailName, Timestamp};
 use stockade_firewall::{
     Backend, Change, Firewall, FirewallError, Health, JailRules, Refusal, Wanted, difference,
+    test_packet,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::queue::{Key, Order, Queue, Target, Wishes};
-use super::{BackendId, Inspection, Report, What};
+use super::{BackendId, Examination, Inspection, Report, What};
 use crate::clock;
 use crate::run::watchers;
 
@@ -108,6 +109,7 @@ impl Thread {
                 self.reconcile();
             }
             Order::Inspect(reply) => drop(reply.send(self.inspect())),
+            Order::Examine(reply) => drop(reply.send(self.examine())),
             Order::Teardown(reply) => {
                 self.wanted.clear();
                 self.rules.clear();
@@ -289,6 +291,18 @@ impl Thread {
             elements: firewall.list()?,
             counters: firewall.counters()?,
         })
+    }
+
+    fn examine(&mut self) -> Result<Examination, FirewallError> {
+        let rules = self.rules.clone();
+        let firewall = self.opened()?;
+        let health = firewall.probe()?;
+        // One jail stands for all: what stops its packets stops theirs.
+        let tested = match rules.first() {
+            Some(rule) => Some((rule.jail.clone(), test_packet(firewall.as_mut(), rule)?)),
+            None => None,
+        };
+        Ok(Examination { health, tested })
     }
 
     fn reconcile(&mut self) {

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod bans;
+mod doctor;
 mod rules;
 mod status;
 
@@ -27,6 +28,7 @@ impl Daemon {
             ControlRequest::Ban { jail, ids } => self.ban(jail, &ids).await,
             ControlRequest::Unban(request) => self.unban(request.jail, &request.whom).await,
             ControlRequest::Reload { strict } => self.reload(strict).await,
+            ControlRequest::Doctor {} => self.doctor().await,
             ControlRequest::Stop { flush } => self.stop_reply(flush).await,
             _ => ControlReply::error(ErrorKind::UnknownCommand, "this command is not known here"),
         };
