@@ -112,14 +112,6 @@ pub(super) struct BanRoute {
     pub(super) kind: Option<RouteKind>,
 }
 
-/// A route of our table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TableRoute {
-    Ours(BanRoute),
-    /// Somebody else's.
-    Foreign,
-}
-
 impl RouteOptions {
     /// Makes a ban, or changes its kind.
     pub(super) fn add(&self, net: IpNet, metric: u32, kind: RouteKind) -> Request {
@@ -206,27 +198,24 @@ impl RouteOptions {
         message
     }
 
-    /// Reads a route of our table; `None` for those of other tables.
-    pub(super) fn read_route(&self, payload: &[u8]) -> Option<TableRoute> {
+    /// Reads a route of ours; `None` for those of others, wherever they are.
+    pub(super) fn read_route(&self, payload: &[u8]) -> Option<BanRoute> {
         let [_, prefix_len, _, _, _, protocol, _, kind, ..] = *payload else {
             return None;
         };
-        if table_of(payload, rta::TABLE)? != self.table {
+        if table_of(payload, rta::TABLE)? != self.table || protocol != self.protocol {
             return None;
-        }
-        if protocol != self.protocol {
-            return Some(TableRoute::Foreign);
         }
         let family = Family::read(payload)?;
         let list = payload.get(HEADER_LEN..)?;
         let net = attribute(list, rta::DST).map_or(Some(any_addr(family)), |dst| family.addr(dst));
-        Some(TableRoute::Ours(BanRoute {
+        Some(BanRoute {
             net: IpNet::new(net?, prefix_len).ok()?,
             metric: attribute(list, rta::PRIORITY).map_or(Some(0), number)?,
             kind: [RouteKind::Blackhole, RouteKind::Unreachable]
                 .into_iter()
                 .find(|known| u8::from(known.number()) == kind),
-        }))
+        })
     }
 
     /// Reads a rule that leads into our table; `None` for others.

@@ -17,7 +17,7 @@ use stockade_core::{IpNet, JailName};
 
 use self::conversation::{Conversation, Request, refused};
 use self::lifelines::Lifelines;
-use self::messages::{BanRoute, Family, OurRule, RouteKind, TableRoute, list_routes, list_rules};
+use self::messages::{BanRoute, Family, OurRule, RouteKind, list_routes, list_rules};
 use self::metrics::Metrics;
 use self::watch::RouteWatch;
 use crate::contract::{Change, Element, Firewall, Health, Refusal, Timeouts, check_change};
@@ -90,8 +90,8 @@ impl Route {
             })
     }
 
-    /// The routes of our table.
-    fn read_table(&mut self) -> Result<Vec<TableRoute>, FirewallError> {
+    /// Our routes: the bans that there are.
+    fn read_bans(&mut self) -> Result<Vec<BanRoute>, FirewallError> {
         let options = self.options;
         let mut found = Vec::new();
         for &family in &self.families {
@@ -102,17 +102,6 @@ impl Route {
             found.extend(routes.into_iter().flatten());
         }
         Ok(found)
-    }
-
-    /// The routes of our table that are ours.
-    fn read_bans(&mut self) -> Result<Vec<BanRoute>, FirewallError> {
-        let routes = self.read_table()?.into_iter();
-        Ok(routes
-            .filter_map(|route| match route {
-                TableRoute::Ours(route) => Some(route),
-                TableRoute::Foreign => None,
-            })
-            .collect())
     }
 
     fn is_right(&self, rule: &OurRule) -> bool {
@@ -299,11 +288,6 @@ impl Firewall for Route {
             let family = family.as_str();
             what.push(format!(
                 "the {family} rule of routing '{priority}: from all lookup {table}'"
-            ));
-        }
-        if self.read_table()?.contains(&TableRoute::Foreign) {
-            what.push(format!(
-                "routing table {table} has a route that is not ours"
             ));
         }
         Ok(if what.is_empty() {
