@@ -37,6 +37,9 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// Every hook, in the order in which a packet meets them.
+    pub const ALL: [Self; 3] = [Self::Prerouting, Self::Forward, Self::Input];
+
     /// Name as in configuration and in nft.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

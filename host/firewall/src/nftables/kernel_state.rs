@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Hook, InetHookNumber, NfTablesMessage, RuleAttribute,
-    RuleMessage, SetAttribute, SetDescription, SetElementList, SetElementMessage, SetFlags,
-    SetMessage, TableAttribute, TableFlags, TableMessage,
+    ChainAttribute, ChainMessage, Hook as ChainHook, NfTablesMessage, RuleAttribute, RuleMessage,
+    SetAttribute, SetDescription, SetElementList, SetElementMessage, SetFlags, SetMessage,
+    TableAttribute, TableFlags, TableMessage,
 };
 use stockade_core::IpNet;
 
@@ -14,6 +14,7 @@ use super::names::{SetId, TABLE};
 use super::ruleset::{self, label_of};
 use crate::FirewallError;
 use crate::netlink::{attribute, attributes};
+use crate::rules::Hook;
 
 /// `NFTA_SET_ELEM_LIST_ELEMENTS`, `NFTA_SET_ELEM_KEY`, `NFTA_DATA_VALUE` and
 /// `NFTA_SET_ELEM_EXPIRATION` (`linux/netfilter/nf_tables.h`).
@@ -21,6 +22,15 @@ const ELEMENTS: u16 = 3;
 const ELEMENT_KEY: u16 = 1;
 const DATA_VALUE: u16 = 1;
 const ELEMENT_EXPIRATION: u16 = 5;
+
+/// `NFTA_RULE_CHAIN`, `NFTA_RULE_EXPRESSIONS`, `NFTA_EXPR_NAME`, `NFTA_EXPR_DATA`, and of the data of a
+/// counter `NFTA_COUNTER_BYTES` and `NFTA_COUNTER_PACKETS`.
+const RULE_CHAIN: u16 = 2;
+const RULE_EXPRESSIONS: u16 = 4;
+const EXPRESSION_NAME: u16 = 1;
+const EXPRESSION_DATA: u16 = 2;
+const COUNTER_BYTES: u16 = 1;
+const COUNTER_PACKETS: u16 = 2;
 
 /// Our table as it is.
 #[derive(Debug, Default)]
@@ -53,8 +63,8 @@ pub(super) struct KernelChain {
 pub(super) enum ChainShape {
     /// To nothing: rules jump to it.
     Plain,
-    /// Exactly where our base chain belongs.
-    OurBase,
+    /// Exactly where our base chain of this hook belongs.
+    Base(Hook),
     /// To something else.
     Foreign,
 }
@@ -137,7 +147,7 @@ fn read_chains(
 }
 
 fn chain_shape(attributes: &[ChainAttribute], priority: i32) -> ChainShape {
-    let mut hooks: &[Hook] = &[];
+    let mut hooks: &[ChainHook] = &[];
     let mut policy = None;
     let mut kind = "";
     for attribute in attributes {
@@ -151,14 +161,14 @@ fn chain_shape(attributes: &[ChainAttribute], priority: i32) -> ChainShape {
     if hooks.is_empty() {
         return ChainShape::Plain;
     }
-    let ours = kind == ruleset::BASE_TYPE
-        && policy == Some(ruleset::POLICY_ACCEPT)
-        && hooks.contains(&Hook::Number(InetHookNumber::LocalIn.into()))
-        && hooks.contains(&Hook::Priority(priority.cast_unsigned()));
-    if ours {
-        ChainShape::OurBase
-    } else {
-        ChainShape::Foreign
+    let right = kind == ruleset::BASE_TYPE && policy == Some(ruleset::POLICY_ACCEPT);
+    let is_at = |hook: &Hook| {
+        let expected = ruleset::hooked(*hook, priority);
+        expected.iter().all(|part| hooks.contains(part))
+    };
+    match Hook::ALL.into_iter().find(is_at) {
+        Some(hook) if right => ChainShape::Base(hook),
+        _ => ChainShape::Foreign,
     }
 }
 
@@ -214,6 +224,46 @@ fn read_rules(kernel: &mut Conversation) -> Result<Vec<KernelRule>, FirewallErro
         rules.push(KernelRule { chain, label });
     }
     Ok(rules)
+}
+
+/// What one rule has counted.
+pub(super) struct Counted {
+    pub(super) chain: String,
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+}
+
+/// What the counters in our rules have come to.
+pub(super) fn read_counters(kernel: &mut Conversation) -> Result<Vec<Counted>, FirewallError> {
+    let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
+    let request = NfTablesMessage::GetRule(RuleMessage { attributes });
+    kernel.dump_as("list nftables rules", &request, |frame, found| {
+        found.extend(counted(frame.payload));
+        Ok(())
+    })
+}
+
+fn counted(payload: &[u8]) -> Option<Counted> {
+    let rule = payload.get(NETFILTER_HEADER_LEN..)?;
+    let chain = attribute(rule, RULE_CHAIN)?
+        .split(|byte| *byte == 0)
+        .next()?;
+    let mut expressions = attributes(attribute(rule, RULE_EXPRESSIONS)?);
+    let counter = expressions.find_map(|(_, expression)| {
+        let name = attribute(expression, EXPRESSION_NAME)?;
+        name.starts_with(b"counter\0").then_some(())?;
+        attribute(expression, EXPRESSION_DATA)
+    })?;
+    let number = |kind| {
+        Some(u64::from_be_bytes(
+            *attribute(counter, kind)?.first_chunk()?,
+        ))
+    };
+    Some(Counted {
+        chain: String::from_utf8_lossy(chain).into_owned(),
+        packets: number(COUNTER_PACKETS)?,
+        bytes: number(COUNTER_BYTES)?,
+    })
 }
 
 /// What `set` holds, each with the time that is left.

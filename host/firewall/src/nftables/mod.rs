@@ -14,19 +14,20 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use rustix::io::Errno;
 use stockade_core::IpNet;
+use stockade_core::JailName;
 
 use self::batch::{Batch, Subject};
 use self::conversation::{CommitError, Conversation};
 use self::elements::Targets;
 use self::kernel_state::{
-    ChainShape, KernelState, TableState, read_elements, read_sets, read_table,
+    ChainShape, KernelState, TableState, read_counters, read_elements, read_sets, read_table,
 };
-use self::names::{CHAIN_INPUT, Family, SetId, TABLE};
+use self::names::{Family, SetId, TABLE, jail_chain};
 use self::watch::TableWatch;
 use crate::contract::{
-    Change, Element, Firewall, Health, Refusal, TIMEOUT_MAX, Timeouts, check_change,
+    Change, Counter, Element, Firewall, Health, Refusal, TIMEOUT_MAX, Timeouts, check_change,
 };
-use crate::rules::{BlockType, JailRules, check_rules};
+use crate::rules::{BlockType, Hook, JailRules, check_rules};
 use crate::{FirewallError, NftablesOptions, Watch, connections};
 
 /// Name of the backend.
@@ -189,6 +190,25 @@ impl Firewall for Nftables {
         Ok(())
     }
 
+    fn counters(&mut self) -> Result<Vec<Counter>, FirewallError> {
+        let counted = read_counters(&mut self.kernel)?;
+        let of_jail = |jail: &JailName| {
+            let chain = jail_chain(jail);
+            let rules = counted.iter().filter(|rule| rule.chain == chain);
+            let zero = Counter {
+                jail: jail.clone(),
+                packets: 0,
+                bytes: 0,
+            };
+            rules.fold(zero, |sum, rule| Counter {
+                packets: sum.packets.saturating_add(rule.packets),
+                bytes: sum.bytes.saturating_add(rule.bytes),
+                ..sum
+            })
+        };
+        Ok(self.rules.iter().map(|rule| of_jail(&rule.jail)).collect())
+    }
+
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError> {
         Ok(Some(Box::new(TableWatch::open(self.kernel.port())?)))
     }
@@ -229,7 +249,7 @@ fn setup(
     let act = Subject::new("remove all old rules");
     batch.push(0, act, ruleset::all_rules_message());
 
-    let chains = ruleset::plain_chains(rules);
+    let (bases, chains) = (ruleset::hooks(rules), ruleset::plain_chains(rules));
     let kept = |set: &SetId| sets.contains(set);
     for set in &state.sets {
         if !set.id.as_ref().is_some_and(kept) {
@@ -239,7 +259,7 @@ fn setup(
         }
     }
     for chain in &state.chains {
-        if !fits(&chains, &chain.name, chain.shape) {
+        if !fits(&bases, &chains, &chain.name, chain.shape) {
             let act = Subject::new(format!("remove chain '{}'", chain.name));
             let message = ruleset::chain_message(&chain.name);
             batch.push(0, act, NfTablesMessage::DeleteChain(message));
@@ -247,12 +267,12 @@ fn setup(
     }
     let there = |name: &str| {
         let shape = state.chain(name);
-        shape.is_some_and(|shape| fits(&chains, name, shape))
+        shape.is_some_and(|shape| fits(&bases, &chains, name, shape))
     };
-    if !there(CHAIN_INPUT) {
-        let act = Subject::new("add the base chain 'input'");
-        let message = NfTablesMessage::NewChain(ruleset::base_chain_message(priority));
-        batch.push(NLM_F_CREATE, act, message);
+    for hook in bases.iter().filter(|hook| !there(hook.as_str())) {
+        let act = Subject::new(format!("add the base chain '{hook}'"));
+        let message = ruleset::base_chain_message(*hook, priority);
+        batch.push(NLM_F_CREATE, act, NfTablesMessage::NewChain(message));
     }
     for chain in chains.iter().filter(|chain| !there(chain)) {
         let act = Subject::new(format!("add chain '{chain}'"));
@@ -281,9 +301,9 @@ fn add_table(mut batch: Batch) -> Batch {
 }
 
 /// Whether a chain of this name and shape belongs in the table.
-fn fits(plain: &BTreeSet<String>, name: &str, shape: ChainShape) -> bool {
+fn fits(bases: &BTreeSet<Hook>, plain: &BTreeSet<String>, name: &str, shape: ChainShape) -> bool {
     match shape {
-        ChainShape::OurBase => name == CHAIN_INPUT,
+        ChainShape::Base(hook) => name == hook.as_str() && bases.contains(&hook),
         ChainShape::Plain => plain.contains(name),
         ChainShape::Foreign => false,
     }
@@ -297,12 +317,13 @@ fn trouble(rules: &[JailRules], sets: &BTreeSet<SetId>, state: &KernelState) -> 
         TableState::Present => {}
     }
     let mut trouble = Vec::new();
-    match state.chain(CHAIN_INPUT) {
-        Some(ChainShape::OurBase) => {}
-        Some(_) => trouble.push(format!(
-            "chain '{CHAIN_INPUT}' is not hooked as it should be"
-        )),
-        None => trouble.push(format!("chain '{CHAIN_INPUT}'")),
+    let bases = ruleset::hooks(rules);
+    for hook in &bases {
+        match state.chain(hook.as_str()) {
+            Some(ChainShape::Base(found)) if found == *hook => {}
+            Some(_) => trouble.push(format!("chain '{hook}' is not hooked as it should be")),
+            None => trouble.push(format!("chain '{hook}'")),
+        }
     }
     let existing: BTreeSet<_> = state.set_ids().collect();
     let missing = sets.iter().filter(|set| !existing.contains(set));
@@ -320,7 +341,7 @@ fn trouble(rules: &[JailRules], sets: &BTreeSet<SetId>, state: &KernelState) -> 
     }
     // A rule of somebody else's in front of ours may let everybody in.
     let mut ours = ruleset::plain_chains(rules);
-    ours.insert(CHAIN_INPUT.to_owned());
+    ours.extend(bases.iter().map(ToString::to_string));
     for rule in state.rules.iter().filter(|rule| ours.contains(&rule.chain)) {
         let known = planned.iter().any(|planned| {
             planned.chain == rule.chain && rule.label.as_ref() == Some(&planned.label)

@@ -10,8 +10,6 @@ use stockade_core::{IpNet, JailName};
 
 /// Our table, of family `inet`.
 pub(crate) const TABLE: &str = "stockade";
-/// The base chain.
-pub(super) const CHAIN_INPUT: &str = "input";
 /// The chain that answers instead of dropping.
 pub(super) const CHAIN_REJECT: &str = "reject-banned";
 const CHAIN_JAIL: &str = "jail-";

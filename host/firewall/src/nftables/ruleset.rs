@@ -4,7 +4,7 @@
 //! table inet stockade {
 //!   set ban4-32-sshd  { type ipv4_addr; flags timeout; }     one per prefix length in use
 //!   set ban6-64-sshd  { type ipv6_addr; flags timeout; }
-//!   chain input {
+//!   chain input {                                             one per hook in use
 //!     type filter hook input priority -10; policy accept;
 //!     tcp dport 22 jump jail-sshd                             one per protocol and port range
 //!   }
@@ -26,15 +26,20 @@ use std::collections::BTreeSet;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
     Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions,
-    Hook, Immediate, InetHookNumber, ListAttribute, Lookup, Meta, MetaKey, NfTablesMessage,
-    Operator, Payload, Register, RuleAttribute, RuleMessage, SetAttribute, SetFlags, SetMessage,
-    TableAttribute, TableFlags, TableMessage, Verdict, VerdictAttribute,
+    Hook as ChainHook, Immediate, InetHookNumber, ListAttribute, Lookup, Meta, MetaKey,
+    NfTablesMessage, Operator, Payload, Register, RuleAttribute, RuleMessage, SetAttribute,
+    SetFlags, SetMessage, TableAttribute, TableFlags, TableMessage, Verdict, VerdictAttribute,
 };
 
-use super::names::{CHAIN_INPUT, CHAIN_REJECT, Family, SetId, TABLE, jail_chain, mask};
-use crate::rules::{BlockType, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE};
+use super::names::{CHAIN_REJECT, Family, SetId, TABLE, jail_chain, mask};
+use crate::rules::{
+    BlockType, Hook, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE,
+};
 
-/// Type of the base chain.
+/// Before destinations are translated (`NF_IP_PRI_NAT_DST`, -100), so that ports are those that the sender
+/// named; after connection tracking (-200).
+const PRIORITY_PREROUTING_MAX: i32 = -150;
+/// Type of the base chains.
 pub(super) const BASE_TYPE: &str = "filter";
 /// `NF_ACCEPT`: who is not banned goes on to the other tables.
 pub(super) const POLICY_ACCEPT: u32 = 1;
@@ -104,7 +109,11 @@ pub(super) fn plain_chains(rules: &[JailRules]) -> BTreeSet<String> {
 
 /// All rules that belong in the table when it has these sets. Their order does not matter.
 pub(super) fn plan(rules: &[JailRules], sets: &BTreeSet<SetId>) -> Vec<PlannedRule> {
-    let mut planned: Vec<_> = rules.iter().flat_map(jump_rules).collect();
+    let mut planned = Vec::new();
+    for rule in rules {
+        let jumps = rule.hooks.iter().flat_map(|hook| jump_rules(rule, *hook));
+        planned.extend(jumps);
+    }
     for set in sets {
         let jail = rules.iter().find(|rule| rule.jail == set.jail);
         planned.extend(jail.map(|jail| set_rule(set, jail.block)));
@@ -115,13 +124,18 @@ pub(super) fn plan(rules: &[JailRules], sets: &BTreeSet<SetId>) -> Vec<PlannedRu
     planned
 }
 
-/// The rules of the base chain that hand packets to the chain of a jail.
-fn jump_rules(rules: &JailRules) -> Vec<PlannedRule> {
+/// The hooks at which any jail stops packets; our table has a base chain for each.
+pub(super) fn hooks(rules: &[JailRules]) -> BTreeSet<Hook> {
+    rules.iter().flat_map(|rule| &rule.hooks).copied().collect()
+}
+
+/// The rules of a base chain that hand packets to the chain of a jail.
+fn jump_rules(rules: &JailRules, hook: Hook) -> Vec<PlannedRule> {
     let jail = &rules.jail;
     let rule = |what: String, mut expressions: Vec<Expression>| {
         expressions.push(verdict(Verdict::Jump, Some(jail_chain(jail))));
         PlannedRule {
-            chain: CHAIN_INPUT.to_owned(),
+            chain: hook.to_string(),
             label: format!("{jail}: {what}"),
             expressions,
         }
@@ -322,18 +336,31 @@ pub(super) fn chain_message(name: &str) -> ChainMessage {
     }
 }
 
-/// The base chain with this priority.
-pub(super) fn base_chain_message(priority: i32) -> ChainMessage {
-    let mut message = chain_message(CHAIN_INPUT);
+/// The base chain at a hook, called like it.
+pub(super) fn base_chain_message(hook: Hook, priority: i32) -> ChainMessage {
+    let mut message = chain_message(hook.as_str());
     message.attributes.extend([
-        ChainAttribute::Hook(vec![
-            Hook::Number(InetHookNumber::LocalIn.into()),
-            Hook::Priority(priority.cast_unsigned()),
-        ]),
+        ChainAttribute::Hook(hooked(hook, priority).to_vec()),
         ChainAttribute::Policy(POLICY_ACCEPT),
         ChainAttribute::Type(BASE_TYPE.to_owned()),
     ]);
     message
+}
+
+/// How the kernel describes where the base chain at `hook` is hooked, when ours is to have `priority`.
+pub(super) fn hooked(hook: Hook, priority: i32) -> [ChainHook; 2] {
+    let (number, priority) = match hook {
+        Hook::Input => (InetHookNumber::LocalIn, priority),
+        Hook::Forward => (InetHookNumber::Forward, priority),
+        Hook::Prerouting => (
+            InetHookNumber::PreRouting,
+            priority.min(PRIORITY_PREROUTING_MAX),
+        ),
+    };
+    [
+        ChainHook::Number(number.into()),
+        ChainHook::Priority(priority.cast_unsigned()),
+    ]
 }
 
 /// A set by its name alone.

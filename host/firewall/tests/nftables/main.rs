@@ -13,6 +13,7 @@
 mod bans;
 mod connections;
 mod doctor;
+mod hooks;
 mod namespace;
 mod others;
 mod own_addresses;

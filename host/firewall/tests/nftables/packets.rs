@@ -10,26 +10,26 @@ use crate::namespace::{Host, in_namespace, wait_until};
 use crate::{ApplyAll as _, ban, rules, sshd, unban};
 
 /// How long a packet over a veth pair may take before it counts as dropped.
-const PATIENCE: Duration = Duration::from_millis(700);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
 /// How long to wait for what must come.
 const LONG: Duration = Duration::from_secs(30);
 
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Through,
     Dropped,
     Refused,
 }
 
 /// This machine: listens on TCP and UDP, both families.
-struct Server {
+pub(crate) struct Server {
     _tcp: Vec<TcpListener>,
     udp: Vec<(u16, UdpSocket)>,
 }
 
 impl Server {
-    fn listen(ports: &[u16]) -> Self {
+    pub(crate) fn listen(ports: &[u16]) -> Self {
         let udp = |port: &u16| {
             let socket = UdpSocket::bind(format!("[::]:{port}")).unwrap();
             socket.set_read_timeout(Some(LONG)).unwrap();
@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// The first datagram that arrives at `port`.
-    fn receive(&self, port: u16) -> Vec<u8> {
+    pub(crate) fn receive(&self, port: u16) -> Vec<u8> {
         let (_, socket) = self.udp.iter().find(|(p, _)| *p == port).unwrap();
         let mut buffer = [0; 64];
         let len = socket.recv(&mut buffer).unwrap();
@@ -51,7 +51,7 @@ impl Server {
     }
 }
 
-fn fate(host: &Host, server: &str, port: u16, patience: Duration) -> Fate {
+pub(crate) fn fate(host: &Host, server: &str, port: u16, patience: Duration) -> Fate {
     let to: SocketAddr = format!("{server}:{port}").parse().unwrap();
     match host.inside(|| TcpStream::connect_timeout(&to, patience)) {
         Ok(_) => Fate::Through,
@@ -63,7 +63,7 @@ fn fate(host: &Host, server: &str, port: u16, patience: Duration) -> Fate {
 
 /// Tries a TCP connection; a slow machine must not look like a dropped packet.
 #[track_caller]
-fn assert_tcp(host: &Host, server: &str, port: u16, expected: Fate) {
+pub(crate) fn assert_tcp(host: &Host, server: &str, port: u16, expected: Fate) {
     let patience = match expected {
         Fate::Dropped => PATIENCE,
         Fate::Through | Fate::Refused => LONG,
@@ -72,7 +72,7 @@ fn assert_tcp(host: &Host, server: &str, port: u16, expected: Fate) {
     assert_eq!(fate, expected, "TCP to {server} port {port}");
 }
 
-fn send(host: &Host, server: &str, port: u16, text: &str) {
+pub(crate) fn send(host: &Host, server: &str, port: u16, text: &str) {
     let to = format!("{server}:{port}");
     host.inside(|| {
         let socket = UdpSocket::bind(if server.contains('[') {
