@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use stockade_tests::{ONE_JAIL, Place, Told, component, in_namespace, repository};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &["run"],
     &["check"],
     &["status"],
@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["banned"],
     &["ban"],
     &["unban"],
+    &["confirm"],
     &["reload"],
     &["stop"],
     &["ping"],

@@ -125,6 +125,11 @@ pub(crate) const KEYS: &[Key] = &[
     key(Daemon, "plugin_dir", "absolute path", "\"/usr/lib/stockade/plugins\"", "Where plugin files lie whose `path` is relative. FreeBSD: `/usr/local/lib/stockade/plugins`."),
 
     key(Firewall, "priority", "-199 to 1000", "-10", "Priority of nftables' chains: those with a smaller one see a packet first. The filters of iptables, ufw and firewalld are at 0 and later."),
+    key(Firewall, "never_ban", "list of \"gateway\", \"resolvers\" and \"ssh_sessions\"", "[\"gateway\", \"resolvers\", \"ssh_sessions\"]", "Addresses that no jail bans, whatever its `ignoreip` says: of the default gateways, of the name servers, and those from which `admins` work by ssh; see [never lock out](never-lock-out.md)."),
+    key(Firewall, "admins", "list", "[\"root\", \"@sudo\", \"@wheel\"]", "Whose interactive ssh sessions `ssh_sessions` means: users of `/etc/passwd`, and `@GROUP` for the members of a group of `/etc/group`."),
+    key(Firewall, "widest_ipv4", "8 to 32", "16", "The shortest prefix of an IPv4 network that may be banned, by whomever."),
+    key(Firewall, "widest_ipv6", "12 to 128", "32", "The same for IPv6. A smaller `ipv6_prefix` of a jail counts as this."),
+    key(Firewall, "bans_per_minute", "0 to 100000", "1000", "So many bans a minute are made because of failures; further ones are held until `stockade confirm`. 0 for any number."),
 
     key(Defaults, "maxretry", "1 to 1000", "5", "How many failures within `findtime` lead to a ban."),
     key(Defaults, "findtime", "time", "\"10m\"", "How long a failure counts."),

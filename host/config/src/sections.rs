@@ -9,3 +9,4 @@ pub(crate) mod increment;
 pub(crate) mod jail;
 pub(crate) mod plugin;
 pub(crate) mod rules;
+mod safeguards;

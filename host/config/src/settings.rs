@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockade_core::{BanTime, BanTimeIncrement, JailName, PluginName};
+use stockade_core::{BanTime, BanTimeIncrement, JailName, PluginName, Safeguards};
 
 use crate::diagnostic::Diagnostic;
 use crate::network::{HttpOrigin, IgnoreEntry, Ports, Protocol};
@@ -128,11 +128,37 @@ impl LogLevel {
     }
 }
 
-/// `[firewall]`: how the backends work that jails name as their `firewall`.
+/// `[firewall]`: how the backends work that jails name as their `firewall`, and what no jail bans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirewallSettings {
     /// Priority of nftables' chains (`nft(8)`, "CHAINS"): those with a smaller one see a packet first.
     pub priority: i32,
+    /// Which addresses are found out and never banned.
+    pub never_ban: BTreeSet<NeverBan>,
+    /// Whose ssh sessions [`NeverBan::SshSessions`] means.
+    pub admins: Vec<Admin>,
+    /// Bounds on what is banned.
+    pub safeguards: Safeguards,
+}
+
+/// Addresses that are never banned, and that the daemon finds out by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NeverBan {
+    /// Of the default gateways.
+    Gateway,
+    /// Of the name servers that this host asks.
+    Resolvers,
+    /// From which administrators work by ssh.
+    SshSessions,
+}
+
+/// Who administers the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// The user of this name or number.
+    User(String),
+    /// Every member of this group: `@NAME`.
+    Group(String),
 }
 
 /// How the bans of a jail are enforced.

@@ -22,15 +22,15 @@ pub use frame::{
     encode_request, read_frame,
 };
 pub use reply::{
-    AttemptReply, BanEntry, BanReply, BannedReply, BrokenJail, ControlReply, Diagnostic, ErrorKind,
-    ErrorReply, Excerpt, IdKind, ItemResult, Outcome, ReloadReply, Severity, StopReply, UnbanReply,
-    VersionReply,
+    AttemptReply, BanEntry, BanReply, BannedReply, BrokenJail, ConfirmReply, ControlReply,
+    Diagnostic, ErrorKind, ErrorReply, Excerpt, IdKind, ItemResult, Outcome, ReloadReply, Severity,
+    StopReply, UnbanReply, VersionReply,
 };
 pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};
 pub use rules::{Growth, Increment, RulesReply};
 pub use status::{
-    AbsentJail, BackendStatus, FirewallStatus, JailStatus, LogStatus, PluginRole, PluginState,
-    PluginStatus, SourceKind, SourceStatus, State, StatusReply, Stopped, StoreStatus,
+    AbsentJail, BackendStatus, FirewallStatus, HeldStatus, JailStatus, LogStatus, PluginRole,
+    PluginState, PluginStatus, SourceKind, SourceStatus, State, StatusReply, Stopped, StoreStatus,
 };
 pub use time::Time;
 

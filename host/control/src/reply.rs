@@ -31,6 +31,8 @@ pub enum ControlReply {
     Ban(BanReply),
     /// What became of each id to unban.
     Unban(UnbanReply),
+    /// What became of the bans that were held.
+    Confirm(ConfirmReply),
     /// What a reload changed.
     Reload(ReloadReply),
     /// Whether bans hold on this host.
@@ -214,6 +216,17 @@ pub struct UnbanReply {
     pub results: Vec<ItemResult>,
 }
 
+/// The answer to `confirm`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConfirmReply {
+    /// Bans that waited.
+    pub held: u64,
+    /// Of these, the ones that are made now. The others are of addresses that are never banned or are
+    /// banned already, or were discarded.
+    pub banned: u64,
+}
+
 /// What became of one id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -246,6 +259,9 @@ impl ItemResult {
             IgnoreReason::IgnoreIp => "it is in ignoreip",
             IgnoreReason::OwnAddress => "it is an address of this host",
             IgnoreReason::Command => "ignorecommand says so",
+            IgnoreReason::Gateway => "it is the default gateway of this host",
+            IgnoreReason::Resolver => "it is a name server of this host",
+            IgnoreReason::SshSession => "an administrator works from it by ssh",
         };
         Self::new(id, Outcome::Ignored).because(reason)
     }
@@ -285,6 +301,8 @@ pub enum Outcome {
     NotAnAddress,
     /// Its failure is counted, and it is not banned for it.
     Counted,
+    /// Its ban waits for `confirm`, because too many were made within a minute.
+    Held,
     /// It was decided, but the firewall or the store refused; `reason` says which.
     Failed,
     /// A word of a newer daemon.

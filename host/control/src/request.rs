@@ -57,6 +57,12 @@ pub enum ControlRequest {
     },
     /// Lift bans.
     Unban(UnbanRequest),
+    /// Make the bans that are held because there were too many within a minute.
+    Confirm {
+        /// Forget them instead, and the failures that led to them.
+        #[serde(default)]
+        discard: bool,
+    },
     /// Read the configuration again and apply what changed. A jail with an error keeps its settings.
     Reload {
         /// Change nothing where there is any error.
@@ -75,9 +81,9 @@ pub enum ControlRequest {
 
 impl ControlRequest {
     /// The words of `command`, in the order of the variants.
-    pub const COMMANDS: [&str; 12] = [
+    pub const COMMANDS: [&str; 13] = [
         "ping", "version", "status", "banned", "rules", "tune", "attempt", "ban", "unban",
-        "reload", "doctor", "stop",
+        "confirm", "reload", "doctor", "stop",
     ];
 }
 
@@ -136,6 +142,20 @@ pub struct UnbanRequest {
     pub jail: Option<JailName>,
     /// Whose.
     pub whom: UnbanWhom,
+    /// Also lift bans of wider networks that hold one of the ids.
+    pub wider: bool,
+}
+
+impl UnbanRequest {
+    /// Lifts the bans of exactly these.
+    #[must_use]
+    pub fn new(jail: Option<JailName>, whom: UnbanWhom) -> Self {
+        Self {
+            jail,
+            whom,
+            wider: false,
+        }
+    }
 }
 
 /// Whose bans to lift.
@@ -156,6 +176,8 @@ struct UnbanWire {
     ids: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "is_false")]
     all: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    wider: bool,
 }
 
 #[expect(
@@ -176,8 +198,11 @@ impl TryFrom<UnbanWire> for UnbanRequest {
             (Some(_), true) => return Err("'unban' takes either 'ids' or 'all', not both"),
             (None, false) => return Err("'unban' needs 'ids' or 'all'"),
         };
-        let jail = wire.jail;
-        Ok(Self { jail, whom })
+        Ok(Self {
+            jail: wire.jail,
+            whom,
+            wider: wire.wider,
+        })
     }
 }
 
@@ -187,8 +212,12 @@ impl From<UnbanRequest> for UnbanWire {
             UnbanWhom::Ids(ids) => (Some(ids), false),
             UnbanWhom::All => (None, true),
         };
-        let jail = request.jail;
-        Self { jail, ids, all }
+        Self {
+            jail: request.jail,
+            ids,
+            all,
+            wider: request.wider,
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub struct StatusReply {
     pub uptime_s: u64,
     /// What makes attackers' packets disappear.
     pub firewall: FirewallStatus,
+    /// Bans that wait for `confirm`.
+    pub held: HeldStatus,
     /// What survives a restart.
     pub store: StoreStatus,
     /// Where the daemon tells what it does.
@@ -93,6 +95,22 @@ pub struct BackendStatus {
     pub message: Option<String>,
     /// Bans that it has, as the kernel said when it was last asked.
     pub bans: Option<u64>,
+}
+
+/// Bans that are not made until an operator confirms them, because too many were made within a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldStatus {
+    /// How many are made in a minute; `null` for any number.
+    pub bans_per_minute: Option<u32>,
+    /// How many wait.
+    pub waiting: u64,
+    /// Since when the oldest of them waits.
+    pub since: Option<Time>,
+    /// How many were held since the daemon began, those included that were dropped.
+    pub total: u64,
+    /// How many were not even kept, because too many waited.
+    pub dropped: u64,
 }
 
 /// What the rules of a jail have stopped since they were made.

@@ -27,7 +27,11 @@ fn refusal(line: &str) -> (ErrorKind, String) {
 #[test]
 fn requests_have_their_documented_form() {
     let ids = || vec!["192.0.2.1".to_owned(), "2001:db8::/64".to_owned()];
-    let unban = |jail, whom| ControlRequest::Unban(UnbanRequest { jail, whom });
+    let unban = |jail, whom| ControlRequest::Unban(UnbanRequest::new(jail, whom));
+    let wider = UnbanRequest {
+        wider: true,
+        ..UnbanRequest::new(None, UnbanWhom::Ids(ids()))
+    };
     for (request, line) in [
         (ControlRequest::Ping {}, r#"{"command":"ping"}"#),
         (ControlRequest::Version {}, r#"{"command":"version"}"#),
@@ -57,6 +61,14 @@ fn requests_have_their_documented_form() {
             r#"{"command":"unban","jail":"sshd","all":true}"#,
         ),
         (
+            ControlRequest::Unban(wider),
+            r#"{"command":"unban","jail":null,"ids":["192.0.2.1","2001:db8::/64"],"wider":true}"#,
+        ),
+        (
+            ControlRequest::Confirm { discard: true },
+            r#"{"command":"confirm","discard":true}"#,
+        ),
+        (
             ControlRequest::Reload { strict: true },
             r#"{"command":"reload","strict":true}"#,
         ),
@@ -82,6 +94,10 @@ fn what_may_be_left_out_may_be_left_out() {
         (
             r#"{"command":"stop"}"#,
             r#"{"command":"stop","flush":false}"#,
+        ),
+        (
+            r#"{"command":"confirm"}"#,
+            r#"{"command":"confirm","discard":false}"#,
         ),
         (
             r#"{"all":true,"command":"unban"}"#,

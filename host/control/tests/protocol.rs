@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use stockade_control::{
     AbsentJail, AttemptReply, BackendStatus, BanEntry, BanReply, BannedReply, BrokenJail, Check,
-    ControlReply, Diagnostic, DoctorReply, ErrorKind, ErrorReply, Excerpt, FirewallStatus,
-    Increment, ItemResult, JailStatus, LogStatus, Outcome, PluginRole, PluginState, PluginStatus,
-    ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State, StatusReply, StopReply,
-    Stopped, StoreStatus, Time, UnbanReply, VersionReply, decode_reply, encode,
+    ConfirmReply, ControlReply, Diagnostic, DoctorReply, ErrorKind, ErrorReply, Excerpt,
+    FirewallStatus, HeldStatus, Increment, ItemResult, JailStatus, LogStatus, Outcome, PluginRole,
+    PluginState, PluginStatus, ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State,
+    StatusReply, StopReply, Stopped, StoreStatus, Time, UnbanReply, VersionReply, decode_reply,
+    encode,
 };
 use stockade_core::{
     Ban, BanTimeIncrement, Factor, FailureId, Growth, IgnoreReason, JailName, Timestamp,
@@ -142,6 +143,13 @@ fn status() -> StatusReply {
         started_at: at(-3600).into(),
         uptime_s: 3600,
         firewall: firewall(),
+        held: HeldStatus {
+            bans_per_minute: Some(1000),
+            waiting: 412,
+            since: Some(Time::from(at(0))),
+            total: 412,
+            dropped: 0,
+        },
         store: StoreStatus {
             path: "/var/lib/stockade/bans.sqlite3".into(),
             state: State::Degraded,
@@ -269,6 +277,13 @@ fn examples() -> Vec<(&'static str, ControlReply)> {
         ("attempt", ControlReply::Attempt(attempt)),
         ("ban", ControlReply::Ban(ban)),
         ("unban", ControlReply::Unban(unban)),
+        (
+            "confirm",
+            ControlReply::Confirm(ConfirmReply {
+                held: 412,
+                banned: 411,
+            }),
+        ),
         ("reload", ControlReply::Reload(reload())),
         ("doctor", ControlReply::Doctor(doctor())),
         (
@@ -363,6 +378,7 @@ fn the_document_names_every_command_kind_and_outcome() {
         Outcome::NotBanned,
         Outcome::NotAnAddress,
         Outcome::Counted,
+        Outcome::Held,
         Outcome::Failed,
     ];
     let commands = stockade_control::ControlRequest::COMMANDS.map(|c| format!("\"{c}\""));

@@ -96,6 +96,8 @@ pub enum UnbanReason {
     Ignored,
     /// The jail was full, and this ban was the one to end soonest.
     Displaced,
+    /// It is of a network wider than what may be banned now.
+    TooWide,
 }
 
 /// The attempts of one id in one jail that still count, oldest first.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::chance::Chance;
+use crate::held::HeldBans;
 use crate::ignore::loopback;
 use crate::jail_state::{JailState, Turn};
 use crate::prior::PriorBans;
+use crate::protected::{NeverBanned, Protected};
 use crate::{
-    Attempts, Ban, EarlierBans, Effect, Event, Failure, FailureId, Failures, IgnoreSet, JailName,
-    JailPolicy, JailStatus, Limits, Timestamp, UnbanReason,
+    Attempts, Ban, EarlierBans, Effect, Event, Failure, FailureId, Failures, HeldStatus, IgnoreSet,
+    JailName, JailPolicy, JailStatus, Limits, Safeguards, Timestamp, UnbanReason,
 };
 
 /// How far the clock may be set back without moving the times that are kept. Less than that makes a
@@ -27,7 +29,9 @@ const CLOCK_STEP_MAX: Duration = Duration::from_secs(60);
 pub struct Decider {
     limits: Limits,
     jails: BTreeMap<JailName, JailState>,
-    own: IgnoreSet,
+    never: NeverBanned,
+    safeguards: Safeguards,
+    held: HeldBans,
     /// How often ids were banned.
     prior: PriorBans,
     chance: Chance,
@@ -44,7 +48,12 @@ impl Decider {
         Self {
             limits,
             jails: BTreeMap::new(),
-            own: IgnoreSet::new(loopback().to_vec(), Vec::new()),
+            never: NeverBanned {
+                own: IgnoreSet::new(loopback().to_vec(), Vec::new()),
+                protected: Protected::default(),
+            },
+            safeguards: Safeguards::default(),
+            held: HeldBans::default(),
             prior: PriorBans::default(),
             chance: Chance::new(0),
             leftover: Vec::new(),
@@ -90,6 +99,8 @@ impl Decider {
             gone.tracked.retain(|_, _| false);
             gone.tracked.take_changed(&name, &mut self.leftover);
         }
+        let jails = &self.jails;
+        self.held.retain_jails(|name| jails.contains_key(name));
         self.apply_ignores(now, &mut effects);
         effects
     }
@@ -104,8 +115,30 @@ impl Decider {
             .chain(loopback())
             .collect();
         let own = IgnoreSet::new(nets, Vec::new());
-        if own != self.own {
-            self.own = own;
+        if own != self.never.own {
+            self.never.own = own;
+            self.apply_ignores(now, &mut effects);
+        }
+        effects
+    }
+
+    /// Replaces the addresses that no jail bans.
+    #[must_use]
+    pub fn set_protected(&mut self, protected: Protected, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.advance(now);
+        if protected != self.never.protected {
+            self.never.protected = protected;
+            self.apply_ignores(now, &mut effects);
+        }
+        effects
+    }
+
+    /// Replaces the bounds on bans. Bans that are too wide now are lifted ([`UnbanReason::TooWide`]).
+    #[must_use]
+    pub fn set_safeguards(&mut self, safeguards: Safeguards, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.advance(now);
+        if safeguards != self.safeguards {
+            self.safeguards = safeguards;
             self.apply_ignores(now, &mut effects);
         }
         effects
@@ -204,13 +237,15 @@ impl Decider {
                     None => effects.push(Effect::UnknownJail { jail }),
                 }
             }
-            Event::Unban { jail, ids } => {
+            Event::Unban { jail, ids, wider } => {
                 if self.knows(jail.as_ref(), &mut effects) {
                     for id in ids {
-                        self.unban(jail.as_ref(), id.canonical(), now, &mut effects);
+                        self.unban(jail.as_ref(), id.canonical(), wider, now, &mut effects);
                     }
                 }
             }
+            Event::Confirm => self.settle_held(true, now, &mut effects),
+            Event::Discard => self.settle_held(false, now, &mut effects),
             Event::UnbanAll { jail } => {
                 if self.knows(jail.as_ref(), &mut effects) {
                     let (jails, mut turn) = self.turn(now, &mut effects);
@@ -230,9 +265,24 @@ impl Decider {
     pub fn would_count(&self, failures: &Failures, now: Timestamp) -> Vec<bool> {
         let state = self.jails.get(&failures.jail);
         let would = |failure: &Failure| {
-            state.is_some_and(|state| state.would_count(failure, &self.own, now))
+            state.is_some_and(|state| state.would_count(failure, &self.never, now))
         };
         failures.items.iter().map(would).collect()
+    }
+
+    /// Whether these failures may lead to a ban, for a shell that looks once more who is protected before
+    /// one is made. Seldom true where they do not, never false where they do.
+    #[must_use]
+    pub fn may_ban(&self, failures: &Failures) -> bool {
+        let state = self.jails.get(&failures.jail);
+        let widest = self.safeguards.widest;
+        state.is_some_and(|state| state.may_ban(failures, widest, &self.prior))
+    }
+
+    /// The bans that wait for confirmation.
+    #[must_use]
+    pub fn held(&self) -> HeldStatus {
+        self.held.status()
     }
 
     /// When [`Event::Timer`] has something to do; earlier it does nothing.
@@ -285,6 +335,7 @@ impl Decider {
             for state in self.jails.values_mut() {
                 state.move_back(back, &mut self.prior, &self.limits, &mut effects);
             }
+            self.held.move_back(back);
             self.latest = Some(now);
         } else {
             self.latest = Some(latest.max(now));
@@ -293,6 +344,7 @@ impl Decider {
             state.advance(now, &mut effects);
         }
         self.prior.forget(now);
+        self.held.advance(now);
         effects
     }
 
@@ -303,8 +355,10 @@ impl Decider {
     ) -> (&'a mut BTreeMap<JailName, JailState>, Turn<'a>) {
         let turn = Turn {
             now,
-            own: &self.own,
+            never: &self.never,
             limits: &self.limits,
+            safeguards: self.safeguards,
+            held: &mut self.held,
             prior: &mut self.prior,
             chance: &mut self.chance,
             effects,
@@ -316,6 +370,22 @@ impl Decider {
         let (jails, mut turn) = self.turn(now, effects);
         for state in jails.values_mut() {
             state.apply_ignores(&mut turn);
+        }
+    }
+
+    /// Makes the bans that are held, or forgets them and what led to them.
+    fn settle_held(&mut self, confirmed: bool, now: Timestamp, effects: &mut Vec<Effect>) {
+        let held = self.held.take();
+        let (jails, mut turn) = self.turn(now, effects);
+        for ((jail, id), waiting) in held {
+            let Some(state) = jails.get_mut(&jail) else {
+                continue;
+            };
+            if confirmed {
+                state.ban_confirmed(&id, waiting.failures, &mut turn);
+            } else {
+                drop(state.tracked.remove(&id));
+            }
         }
     }
 
@@ -333,6 +403,7 @@ impl Decider {
         &mut self,
         jail: Option<&JailName>,
         id: FailureId,
+        wider: bool,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
@@ -340,7 +411,7 @@ impl Decider {
         let mut found = false;
         let mut covered_by = None;
         for state in chosen(jails, jail) {
-            found |= state.unban(&id, &mut turn);
+            found |= state.unban(&id, wider, &mut turn);
             let wider = state.bans.wider(&id).next().map(|ban| ban.id.clone());
             covered_by = covered_by.or(wider);
         }

@@ -1,5 +1,6 @@
 //! What goes into the decision machine and what comes out of it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::{Ban, BanTime, FailureId, Failures, IgnoreReason, JailName, Timestamp, UnbanReason};
@@ -26,12 +27,19 @@ pub enum Event {
         /// An IPv6 address also means the network it was counted by, and a network also means
         /// everything inside it.
         ids: Vec<FailureId>,
+        /// Whether wider networks that hold them are lifted too.
+        wider: bool,
     },
     /// An operator wants every ban lifted.
     UnbanAll {
         /// In which jail; `None` for all.
         jail: Option<JailName>,
     },
+    /// An operator has looked at the bans that are held ([`crate::Safeguards::bans_per_minute`]) and wants
+    /// them made.
+    Confirm,
+    /// An operator wants the bans that are held forgotten, and the attempts that led to them.
+    Discard,
     /// Time has passed: see [`crate::Decider::next_wakeup`].
     Timer,
 }
@@ -127,6 +135,27 @@ pub enum Effect {
         /// Whom it would have hit.
         reason: IgnoreReason,
     },
+    /// A ban was refused because its network is too wide.
+    TooWide {
+        /// In which jail.
+        jail: JailName,
+        /// What was to be banned.
+        id: FailureId,
+        /// How many leading bits its addresses must share, at least.
+        widest: u8,
+    },
+    /// A ban is not made until an operator confirms it, because too many were made within a minute. Told
+    /// once as long as it waits.
+    Held {
+        /// In which jail.
+        jail: JailName,
+        /// Who stays unbanned.
+        id: FailureId,
+        /// Whether it waits; otherwise too many do.
+        kept: bool,
+        /// [`crate::Safeguards::bans_per_minute`], where this is the first of a burst.
+        begins: Option<NonZeroU32>,
+    },
     /// A ban was not made because the jail is full of bans that never end; for failures at most
     /// once a minute and jail.
     TableFull {
@@ -187,4 +216,17 @@ pub struct JailStatus {
     pub forgotten: u64,
     /// Matched lines not kept because [`crate::Limits::matches_bytes_max`] was reached.
     pub matches_dropped: u64,
+}
+
+/// The bans that wait for confirmation, in all jails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldStatus {
+    /// How many wait.
+    pub waiting: usize,
+    /// Since when the oldest of them waits.
+    pub since: Option<Timestamp>,
+    /// How many were held since the start of the daemon, those included that were dropped.
+    pub total: u64,
+    /// How many of them were not kept, because [`crate::Limits::held_max`] waited.
+    pub dropped: u64,
 }

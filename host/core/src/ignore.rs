@@ -110,15 +110,24 @@ pub enum IgnoreReason {
     OwnAddress,
     /// A program of the operator's says so (`ignorecommand`).
     Command,
+    /// It is the way of this host to other networks ([`crate::Protected::gateways`]).
+    Gateway,
+    /// It resolves names for this host ([`crate::Protected::resolvers`]).
+    Resolver,
+    /// An administrator works from there ([`crate::Protected::ssh_sessions`]).
+    SshSession,
 }
 
 impl fmt::Display for IgnoreReason {
-    /// The words that follow `Ignore ... by` in fail2ban's log.
+    /// The words that follow `Ignore ... by` in the log; the first three are fail2ban's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::IgnoreIp => "ip",
             Self::OwnAddress => "ignoreself rule",
             Self::Command => "command",
+            Self::Gateway => "gateway",
+            Self::Resolver => "resolver",
+            Self::SshSession => "ssh session",
         })
     }
 }

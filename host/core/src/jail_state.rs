@@ -9,12 +9,14 @@ use ipnet::IpNet;
 
 use crate::ban_table::BanTable;
 use crate::chance::Chance;
+use crate::held::HeldBans;
 use crate::prior::PriorBans;
+use crate::protected::NeverBanned;
 use crate::tracked::TrackedIds;
 use crate::window::{Window, WindowRule};
 use crate::{
     Attempts, Ban, EarlierBans, Effect, FailureId, IgnoreReason, IgnoreSet, JailPolicy, JailStatus,
-    Limits, Timestamp, UnbanReason, canonical,
+    Limits, Safeguards, Timestamp, UnbanReason, Widest, canonical,
 };
 
 /// Ids whose attempts are all too old are looked for after `findtime`, but not more often than
@@ -25,8 +27,10 @@ const SWEEP_EVERY_MIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     pub(crate) now: Timestamp,
-    pub(crate) own: &'a IgnoreSet,
+    pub(crate) never: &'a NeverBanned,
     pub(crate) limits: &'a Limits,
+    pub(crate) safeguards: Safeguards,
+    pub(crate) held: &'a mut HeldBans,
     pub(crate) prior: &'a mut PriorBans,
     pub(crate) chance: &'a mut Chance,
     pub(crate) effects: &'a mut Vec<Effect>,
@@ -34,8 +38,8 @@ pub(crate) struct Turn<'a> {
 
 /// A jail with its state.
 ///
-/// **Invariant:** no ban in `bans` touches an address or text that is never banned; an id that is
-/// banned is not tracked.
+/// **Invariant:** no ban in `bans` touches an address or text that is never banned, or is of a network
+/// that is too wide; an id that is banned is not tracked.
 #[derive(Debug)]
 pub(crate) struct JailState {
     policy: JailPolicy,
@@ -82,13 +86,13 @@ impl JailState {
     }
 
     /// Why `id` is never banned here, if so.
-    fn ignore_reason(&self, id: &FailureId, own: &IgnoreSet) -> Option<IgnoreReason> {
+    fn ignore_reason(&self, id: &FailureId, never: &NeverBanned) -> Option<IgnoreReason> {
         if self.policy.ignore.touches(id) || self.changing.touches(id) {
             Some(IgnoreReason::IgnoreIp)
-        } else if self.policy.ignoreself && own.touches(id) {
+        } else if self.policy.ignoreself && never.own.touches(id) {
             Some(IgnoreReason::OwnAddress)
         } else {
-            None
+            never.protected.reason(id)
         }
     }
 
@@ -103,19 +107,30 @@ impl JailState {
     /// Lifts the bans and forgets the attempts of ids that are never banned (any more).
     pub(crate) fn apply_ignores(&mut self, turn: &mut Turn<'_>) {
         let bans = std::mem::take(&mut self.bans);
-        let (bans, lifted) = bans.split(|id| self.ignore_reason(id, turn.own).is_some());
+        let (bans, lifted) = bans.split(|id| self.never_bans(id, turn).is_some());
         self.bans = bans;
-        turn.effects.extend(
-            lifted
-                .into_iter()
-                .map(|ban| unban(ban, UnbanReason::Ignored)),
-        );
+        for ban in lifted {
+            let reason = self.never_bans(&ban.id, turn);
+            let reason = reason.unwrap_or(UnbanReason::Ignored);
+            turn.effects.push(unban(ban, reason));
+        }
         let mut tracked = std::mem::replace(&mut self.tracked, TrackedIds::new());
-        tracked.retain(|id, _| self.ignore_reason(id, turn.own).is_none());
+        tracked.retain(|id, _| self.ignore_reason(id, turn.never).is_none());
         self.tracked = tracked;
     }
 
-    fn network_of(&self, id: &FailureId) -> Option<FailureId> {
+    /// Why a ban of `id` has to be lifted, if so.
+    fn never_bans(&self, id: &FailureId, turn: &Turn<'_>) -> Option<UnbanReason> {
+        if self.ignore_reason(id, turn.never).is_some() {
+            Some(UnbanReason::Ignored)
+        } else {
+            let exceeded = turn.safeguards.widest.exceeded_by(id);
+            exceeded.map(|_| UnbanReason::TooWide)
+        }
+    }
+
+    /// The network that `id` is counted by, not wider than what may be banned.
+    fn network_of(&self, id: &FailureId, widest: Widest) -> Option<FailureId> {
         let FailureId::Addr(addr) = id else {
             return None;
         };
@@ -123,7 +138,7 @@ impl JailState {
         if addr.is_ipv4() || self.policy.ipv6_prefix == 0 {
             return None;
         }
-        IpNet::new(addr, self.policy.ipv6_prefix)
+        IpNet::new(addr, self.policy.ipv6_prefix.max(widest.ipv6))
             .ok()
             .map(FailureId::from_net)
     }
@@ -138,8 +153,8 @@ impl JailState {
         turn.prior.restore(&earlier, turn.limits.prior_bans_max);
         if ban.is_over(turn.now) {
             turn.effects.push(unban(ban, UnbanReason::Expired));
-        } else if self.ignore_reason(&ban.id, turn.own).is_some() {
-            turn.effects.push(unban(ban, UnbanReason::Ignored));
+        } else if let Some(reason) = self.never_bans(&ban.id, turn) {
+            turn.effects.push(unban(ban, reason));
         } else if self
             .bans
             .get(&ban.id)
@@ -159,7 +174,9 @@ impl JailState {
     pub(crate) fn restore_attempts(&mut self, attempts: Attempts, turn: &Turn<'_>) {
         let Attempts { id, times, .. } = attempts;
         let kept = id.clone().canonical();
-        if kept != id || self.bans.get(&id).is_some() || self.ignore_reason(&id, turn.own).is_some()
+        if kept != id
+            || self.bans.get(&id).is_some()
+            || self.ignore_reason(&id, turn.never).is_some()
         {
             self.tracked.note_gone(id);
             return;

@@ -1,6 +1,6 @@
 //! How much of what attackers can grow is kept, and what happens at each limit.
 
-/// Limits of one jail.
+/// Limits of one jail, and one of all together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Ids whose failures are counted at the same time.
@@ -25,6 +25,11 @@ pub struct Limits {
     /// At the limit further lines are not kept, which costs a notification its quotes and changes
     /// no decision. Counted as [`crate::JailStatus::matches_dropped`].
     pub matches_bytes_max: usize,
+    /// Bans of all jails that wait for confirmation ([`crate::Safeguards::bans_per_minute`]).
+    ///
+    /// At the limit further ones are not kept, and whoever goes on failing is held again when there is
+    /// room. Counted as [`crate::HeldStatus::dropped`].
+    pub held_max: usize,
 }
 
 impl Limits {
@@ -36,6 +41,8 @@ impl Limits {
     pub const PRIOR_BANS_MAX: usize = Self::BANS_MAX;
     /// Room for 128 bytes a line and one line for each tracked id.
     pub const MATCHES_BYTES_MAX: usize = 8 * 1024 * 1024;
+    /// About 10 MB: an hour of the default rate, and more than anybody looks through.
+    pub const HELD_MAX: usize = 65_536;
 }
 
 impl Default for Limits {
@@ -45,6 +52,7 @@ impl Default for Limits {
             bans_max: Self::BANS_MAX,
             prior_bans_max: Self::PRIOR_BANS_MAX,
             matches_bytes_max: Self::MATCHES_BYTES_MAX,
+            held_max: Self::HELD_MAX,
         }
     }
 }

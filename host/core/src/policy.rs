@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 #[cfg(doc)]
 use crate::Ban;
-use crate::{BanTime, BanTimeIncrement, IgnoreSet, JailName};
+use crate::{BanTime, BanTimeIncrement, FailureId, IgnoreSet, JailName};
 
 /// The rules by which one jail decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +87,15 @@ impl From<BanTime> for BanTimePolicy {
 
 /// Broadest network that is taken from a log line: a line is an attacker's text, and a filter that
 /// lets it name `0.0.0.0/0` must not lock out everybody. /16 and /32 are the largest blocks that one
-/// owner usually holds. Operators may ban broader ones.
+/// owner usually holds. Operators may ban broader ones where [`crate::Safeguards::widest`] lets them.
 const LOGGED_PREFIX_MIN_V4: u8 = 16;
 const LOGGED_PREFIX_MIN_V6: u8 = 32;
 
 /// Whether a network that a log names is broader than one owner's.
-pub(crate) fn is_too_broad(net: &IpNet) -> bool {
+pub(crate) fn is_too_broad(id: &FailureId) -> bool {
+    let FailureId::Subnet(net) = id else {
+        return false;
+    };
     let min = match net {
         IpNet::V4(_) => LOGGED_PREFIX_MIN_V4,
         IpNet::V6(_) => LOGGED_PREFIX_MIN_V6,

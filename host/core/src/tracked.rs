@@ -103,6 +103,14 @@ impl TrackedIds {
         self.by_id.len()
     }
 
+    /// How many attempts of `id` are kept, also such that are too old by now.
+    pub(crate) fn count(&self, id: &FailureId) -> u32 {
+        let slot = self.by_id.get(id).copied();
+        let slot = slot.and_then(|index| self.slots.get(usize::try_from(index).ok()?));
+        let entry = slot.and_then(|slot| slot.entry.as_ref());
+        entry.map_or(0, |entry| entry.window.count())
+    }
+
     /// How many ids have an attempt at `begin` or later.
     pub(crate) fn failing_since(&self, begin: Timestamp) -> usize {
         self.entries()

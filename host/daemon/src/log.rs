@@ -6,12 +6,15 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
-use stockade_core::{Ban, BanTime, Effect, FailureId, TimeWords, Timestamp, UnbanReason};
+use stockade_core::{
+    Ban, BanTime, Effect, FailureId, IpNet, JailName, TimeWords, Timestamp, UnbanReason,
+};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
@@ -127,6 +130,9 @@ pub(crate) fn restored(ban: &Ban) {
 pub(crate) fn unbanned(ban: &Ban, reason: UnbanReason) {
     tracing::info!(target: NOTICE, "[{}] Unban {}", ban.jail, Shown(&ban.id));
     tracing::debug!(target: NOTICE, "[{}] {} was unbanned: {reason:?}", ban.jail, Shown(&ban.id));
+    if reason == UnbanReason::TooWide {
+        tracing::warn!(target: NOTICE, "[{}] {} is wider than what may be banned (widest_ipv4 and widest_ipv6 under [firewall])", ban.jail, Shown(&ban.id));
+    }
 }
 
 /// Says what was decided where nothing has to be carried out.
@@ -160,6 +166,16 @@ pub(crate) fn effect(effect: &Effect) {
         Effect::Refused { jail, id, reason } => {
             tracing::warn!(target: NOTICE, "[{jail}] {} is not banned: {reason}", Shown(id));
         }
+        Effect::TooWide { jail, id, widest } => {
+            let why = too_wide(id, *widest);
+            tracing::warn!(target: NOTICE, "[{jail}] {} is not banned: {why}", Shown(id));
+        }
+        Effect::Held {
+            jail,
+            id,
+            kept,
+            begins,
+        } => held(jail, id, *kept, *begins),
         Effect::TableFull { jail, id } => {
             tracing::error!(target: NOTICE, "[{jail}] {} is not banned: the jail is full of bans that never end", Shown(id));
         }
@@ -176,6 +192,33 @@ pub(crate) fn effect(effect: &Effect) {
         | Effect::Unban { .. }
         | Effect::StillSeen { .. } => {}
     }
+}
+
+/// Says that a ban is held; once loudly for many.
+fn held(jail: &JailName, id: &FailureId, kept: bool, begins: Option<NonZeroU32>) {
+    if let Some(max) = begins {
+        tracing::error!(
+            target: NOTICE,
+            "more than {max} bans within a minute: further ones are held until 'stockade confirm' (bans_per_minute under [firewall])"
+        );
+    }
+    let how = if kept {
+        "held"
+    } else {
+        "dropped, as too many are held"
+    };
+    tracing::debug!(target: NOTICE, "[{jail}] the ban of {} is {how}", Shown(id));
+}
+
+/// Why a network is too wide to be banned, and which key says so.
+pub(crate) fn too_wide(id: &FailureId, widest: u8) -> String {
+    let is_ipv4 = matches!(id.network(), Some(IpNet::V4(_)));
+    let key = if is_ipv4 {
+        "widest_ipv4"
+    } else {
+        "widest_ipv6"
+    };
+    format!("it is wider than /{widest} ({key} under [firewall])")
 }
 
 /// An id as it is safe to log: a text id comes from an attacker.

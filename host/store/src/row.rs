@@ -64,6 +64,7 @@ pub(crate) fn reason_code(reason: UnbanReason) -> i64 {
         UnbanReason::JailStopped => 2,
         UnbanReason::Ignored => 3,
         UnbanReason::Displaced => 5,
+        UnbanReason::TooWide => 6,
     }
 }
 

@@ -78,6 +78,10 @@ log_target = "{log_target}"
 [defaults]
 firewall = "{backend}"
 
+[firewall]
+# What is measured is how fast bans are made, not how many are too many.
+bans_per_minute = 0
+
 [jails.sshd]
 filter = {filter}
 backend = "file"

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use stockade_core::Safeguards;
+
+use super::safeguards;
 use crate::diagnostic::quoted;
 use crate::reading::{self, Found, Keys, Reading};
 use crate::reference::Section;
@@ -80,7 +83,18 @@ pub(crate) fn daemon(table: Table, reading: &mut Reading) -> DaemonSettings {
 impl FirewallSettings {
     /// Before the filters of iptables, ufw, firewalld and most hand-written tables, which are at 0 and
     /// later, and after connection tracking.
-    pub(crate) const BUILTIN: Self = Self { priority: -10 };
+    const PRIORITY: i32 = -10;
+
+    /// The settings of a daemon without configuration.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self {
+            priority: Self::PRIORITY,
+            never_ban: safeguards::all_kinds(),
+            admins: safeguards::usual_admins(),
+            safeguards: Safeguards::default(),
+        }
+    }
 }
 
 /// Chains of filters stand after connection tracking (`NF_IP_PRI_CONNTRACK`, -200); a number over 1000
@@ -94,7 +108,14 @@ pub(crate) fn firewall(table: Table, reading: &mut Reading) -> FirewallSettings 
             .get("priority", |reading, found| {
                 reading::number(reading, found, PRIORITY)
             })
-            .unwrap_or(FirewallSettings::BUILTIN.priority),
+            .unwrap_or(FirewallSettings::PRIORITY),
+        never_ban: keys
+            .get("never_ban", safeguards::never_ban)
+            .unwrap_or_else(safeguards::all_kinds),
+        admins: keys
+            .get("admins", safeguards::admins)
+            .unwrap_or_else(safeguards::usual_admins),
+        safeguards: safeguards::safeguards(&mut keys),
     };
     keys.finish();
     settings

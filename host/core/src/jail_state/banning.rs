@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{JailState, Turn, ends_later, unban};
+use crate::held::Hold;
 use crate::{Ban, Effect, FailureId, Timestamp, UnbanReason};
 
 /// A full jail is told this often.
@@ -24,6 +25,7 @@ impl JailState {
             return;
         }
         let matches = self.tracked.remove(id).unwrap_or_default().into_lines();
+        turn.held.forget(&jail, id);
         self.totals.banned += 1;
         let earlier = self.earlier_bans(id, turn);
         let until = self.end_of_ban(earlier, turn);
@@ -38,6 +40,41 @@ impl JailState {
         turn.prior.note(&ban, turn.limits.prior_bans_max);
         self.bans.insert(ban.clone());
         turn.effects.push(Effect::Ban { ban, matches });
+    }
+
+    /// Bans `id` for `failures`, or holds the ban where too many were made within the last minute.
+    pub(super) fn ban_or_hold(&mut self, id: &FailureId, failures: u32, turn: &mut Turn<'_>) {
+        let per_minute = turn.safeguards.bans_per_minute;
+        if turn.held.admits(turn.now, per_minute) {
+            return self.ban(id, failures, turn);
+        }
+        let earlier = self.earlier_bans(id, turn);
+        let until = self.policy.bantime.length(earlier, || 0.0).end(turn.now);
+        let jail = self.policy.name.clone();
+        let key = (jail.clone(), id.clone());
+        let max = turn.limits.held_max;
+        if let Hold::New { kept, begins } = turn.held.hold(key, failures, until, turn.now, max) {
+            turn.effects.push(Effect::Held {
+                jail,
+                id: id.clone(),
+                kept,
+                begins: per_minute.filter(|_| begins),
+            });
+        }
+    }
+
+    /// Makes a ban that was held, unless that is done or must not be any more.
+    pub(crate) fn ban_confirmed(&mut self, id: &FailureId, failures: u32, turn: &mut Turn<'_>) {
+        let jail = self.policy.name.clone();
+        if let Some(reason) = self.ignore_reason(id, turn.never) {
+            let id = id.clone();
+            turn.effects.push(Effect::Refused { jail, id, reason });
+        } else if let Some(widest) = turn.safeguards.widest.exceeded_by(id) {
+            let id = id.clone();
+            turn.effects.push(Effect::TooWide { jail, id, widest });
+        } else if self.bans.get(id).is_none() && self.bans.wider(id).next().is_none() {
+            self.ban(id, failures, turn);
+        }
     }
 
     /// How many bans of `id` count for the length of the next.
@@ -69,8 +106,12 @@ impl JailState {
     /// Bans `id` because an operator wants it, or moves the end of its ban further off.
     pub(crate) fn ban_by_operator(&mut self, id: FailureId, turn: &mut Turn<'_>) {
         let jail = self.policy.name.clone();
-        if let Some(reason) = self.ignore_reason(&id, turn.own) {
+        if let Some(reason) = self.ignore_reason(&id, turn.never) {
             turn.effects.push(Effect::Refused { jail, id, reason });
+            return;
+        }
+        if let Some(widest) = turn.safeguards.widest.exceeded_by(&id) {
+            turn.effects.push(Effect::TooWide { jail, id, widest });
             return;
         }
         // A ban that lasts longer stays the same ban.
@@ -103,8 +144,9 @@ impl JailState {
     }
 
     /// Lifts the ban of `id`, of the network it was counted by, and of everything inside it, and
-    /// forgets the earlier bans of whom it lifts. False where there was none.
-    pub(crate) fn unban(&mut self, id: &FailureId, turn: &mut Turn<'_>) -> bool {
+    /// forgets the earlier bans of whom it lifts; with `wider` also that of every network that holds it.
+    /// A ban that is held is forgotten. False where there was none.
+    pub(crate) fn unban(&mut self, id: &FailureId, wider: bool, turn: &mut Turn<'_>) -> bool {
         let mut lifted: Vec<Ban> = match id {
             FailureId::Subnet(net) => {
                 let inside = |id: &FailureId| id.network().is_some_and(|have| net.contains(&have));
@@ -112,7 +154,15 @@ impl JailState {
             }
             FailureId::Addr(_) | FailureId::Text(_) => self.bans.remove(id).into_iter().collect(),
         };
-        lifted.extend(self.network_of(id).and_then(|net| self.bans.remove(&net)));
+        turn.held.forget(&self.policy.name, id);
+        if let Some(net) = self.network_of(id, turn.safeguards.widest) {
+            turn.held.forget(&self.policy.name, &net);
+            lifted.extend(self.bans.remove(&net));
+        }
+        if wider {
+            let holding: Vec<FailureId> = self.bans.wider(id).map(|ban| ban.id.clone()).collect();
+            lifted.extend(holding.iter().filter_map(|net| self.bans.remove(net)));
+        }
         let found = !lifted.is_empty();
         pardon(&lifted, turn);
         turn.effects.extend(

@@ -3,10 +3,11 @@
 use super::{JailState, Turn};
 use crate::ban_table::Sighting;
 use crate::policy::is_too_broad;
-use crate::prior::Prior;
+use crate::prior::{Prior, PriorBans};
+use crate::protected::NeverBanned;
 use crate::tracked::{Attempt, Counting};
 use crate::{
-    BanTimeIncrement, Effect, Failure, FailureId, Failures, IgnoreReason, IgnoreSet, Timestamp,
+    BanTimeIncrement, Effect, Failure, FailureId, Failures, IgnoreReason, Timestamp, Widest,
 };
 
 /// What one batch tells only once.
@@ -51,11 +52,11 @@ impl JailState {
             self.sighted(sighting, turn);
             return;
         }
-        if let Some(reason) = self.ignore_reason(&failure.id, turn.own) {
+        if let Some(reason) = self.ignore_reason(&failure.id, turn.never) {
             self.ignored(&failure.id, reason, batch, turn);
             return;
         }
-        if matches!(&failure.id, FailureId::Subnet(net) if is_too_broad(net)) {
+        if is_too_broad(&failure.id) || turn.safeguards.widest.exceeded_by(&failure.id).is_some() {
             let (jail, id) = (self.policy.name.clone(), failure.id.clone());
             turn.effects.push(Effect::TooBroad { jail, id });
             return;
@@ -86,20 +87,47 @@ impl JailState {
     }
 
     /// Whether [`JailState::failures`] would count this one.
-    pub(crate) fn would_count(&self, failure: &Failure, own: &IgnoreSet, now: Timestamp) -> bool {
+    pub(crate) fn would_count(
+        &self,
+        failure: &Failure,
+        never: &NeverBanned,
+        now: Timestamp,
+    ) -> bool {
         let at = failure.at.min(now);
         let is_banned = || {
             let wider = self.bans.wider(&failure.id).next();
             self.bans.get(&failure.id).is_some() || wider.is_some()
         };
         at >= now.saturating_sub(self.policy.findtime)
-            && self.ignore_reason(&failure.id, own).is_none()
-            && !matches!(&failure.id, FailureId::Subnet(net) if is_too_broad(net))
+            && self.ignore_reason(&failure.id, never).is_none()
+            && !is_too_broad(&failure.id)
             && !is_banned()
     }
 
+    /// Whether [`JailState::failures`] may ban because of these; it does not if this is false.
+    pub(crate) fn may_ban(&self, failures: &Failures, widest: Widest, prior: &PriorBans) -> bool {
+        // As if all of them were of each id: exact for single ones, and enough for many.
+        let batch = u32::try_from(failures.items.len()).unwrap_or(u32::MAX);
+        let maxretry = self.policy.maxretry.get();
+        let reaches = |id: &FailureId| {
+            let bad = prior.get(&self.policy.name, id);
+            let weight = bad.map_or(1, |bad| BanTimeIncrement::weight(bad.bancount, maxretry));
+            let more = batch.saturating_mul(weight);
+            self.tracked.count(id).saturating_add(more) >= maxretry
+        };
+        let mut unbanned = failures
+            .items
+            .iter()
+            .filter(|failure| self.bans.get(&failure.id).is_none());
+        unbanned.any(|failure| {
+            // An address next to one that is never banned is counted by itself.
+            let net = self.network_of(&failure.id, widest);
+            reaches(&failure.id) || net.is_some_and(|net| reaches(&net))
+        })
+    }
+
     fn count(&mut self, failure: &Failure, at: Timestamp, line: &[u8], turn: &mut Turn<'_>) {
-        let widened = self.widened(&failure.id, turn.own);
+        let widened = self.widened(&failure.id, turn);
         let id = widened.as_ref().unwrap_or(&failure.id);
         let how = Counting {
             rule: self.rule(),
@@ -130,7 +158,7 @@ impl JailState {
             bancount: bad.map_or(0, |prior| prior.bancount),
         });
         if count >= self.policy.maxretry.get() {
-            self.ban(id, count, turn);
+            self.ban_or_hold(id, count, turn);
         }
     }
 
@@ -149,9 +177,9 @@ impl JailState {
     ///
     /// A network that holds an address which is never banned is not used: then the addresses in it
     /// are counted one by one.
-    fn widened(&self, id: &FailureId, own: &IgnoreSet) -> Option<FailureId> {
-        self.network_of(id)
-            .filter(|net| self.ignore_reason(net, own).is_none())
+    fn widened(&self, id: &FailureId, turn: &Turn<'_>) -> Option<FailureId> {
+        self.network_of(id, turn.safeguards.widest)
+            .filter(|net| self.ignore_reason(net, turn.never).is_none())
     }
 
     /// Tells of a failure whose id is banned.

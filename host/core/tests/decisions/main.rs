@@ -41,6 +41,7 @@ fn unban(ids: &[&str]) -> Event {
     Event::Unban {
         jail: None,
         ids: ids.iter().map(|text| id(text)).collect(),
+        wider: false,
     }
 }
 

@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use stockade_core::{
     Attempts, Ban, BanFormula, BanTime, BanTimeIncrement, Decider, EarlierBans, Effect, Event,
-    Factor, Failure, FailureId, Failures, Growth, IgnoreSet, JailName, JailPolicy, Limits, Span,
-    Timestamp, UnbanReason,
+    Factor, Failure, FailureId, Failures, Growth, IgnoreSet, JailName, JailPolicy, Limits,
+    Safeguards, Span, Timestamp, UnbanReason, Widest,
 };
 
 use reference::Reference;
@@ -188,10 +188,21 @@ struct World {
     earlier: BTreeMap<(JailName, FailureId), Ban>,
 }
 
+/// Bans whatever is asked for: bounds on that have tests of their own.
+fn unbounded(limits: Limits) -> Decider {
+    let mut decider = Decider::new(limits);
+    let safeguards = Safeguards {
+        widest: Widest { ipv4: 0, ipv6: 0 },
+        bans_per_minute: None,
+    };
+    assert_eq!(decider.set_safeguards(safeguards, Timestamp::EPOCH), []);
+    decider
+}
+
 impl World {
     fn new(limits: Limits) -> Self {
         let now = Timestamp::from_secs(1_000_000);
-        let mut decider = Decider::new(limits);
+        let mut decider = unbounded(limits);
         assert_eq!(decider.reload(policies(0), now), []);
         let (attempts, earlier) = Default::default();
         Self {
@@ -221,6 +232,7 @@ impl World {
                 let event = Event::Unban {
                     jail: number.map(jail),
                     ids: vec![id(*who)],
+                    wider: false,
                 };
                 self.decider.handle(event, now)
             }
@@ -260,7 +272,7 @@ impl World {
             .collect();
         let earlier = self.earlier.values().cloned().map(EarlierBans::from);
         let earlier = earlier.collect();
-        self.decider = Decider::new(self.limits);
+        self.decider = unbounded(self.limits);
         let mut effects = self.decider.reload(policies(self.configuration), self.now);
         effects.extend(
             self.decider
@@ -369,6 +381,7 @@ proptest! {
             bans_max: 2,
             prior_bans_max: 2,
             matches_bytes_max: 60,
+            held_max: 0,
         };
         let mut world = World::new(limits);
         let mut told: BTreeMap<(JailName, FailureId), Ban> = BTreeMap::new();

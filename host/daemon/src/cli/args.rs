@@ -132,6 +132,19 @@ The text exposition format; docs/metrics.md names them all.")]
         #[arg(required_unless_present = "all", value_name = "IP")]
         ips: Vec<String>,
     },
+    /// Make the bans that are held because there were too many within a minute
+    #[command(after_help = "\
+Examples:
+  stockade confirm
+  stockade confirm --discard
+
+'stockade status' tells how many are held; bans_per_minute under [firewall] is how many a minute are made
+without asking.")]
+    Confirm {
+        /// Forget them instead, and the failures that led to them
+        #[arg(long)]
+        discard: bool,
+    },
     /// Read the configuration again and apply what changed
     #[command(after_help = "\
 Examples:

@@ -68,11 +68,9 @@ fn request(command: &Command) -> Result<ControlRequest, Failure> {
             } else {
                 UnbanWhom::Ids(ips.clone())
             };
-            ControlRequest::Unban(UnbanRequest {
-                jail: optional(jail.as_deref())?,
-                whom,
-            })
+            ControlRequest::Unban(UnbanRequest::new(optional(jail.as_deref())?, whom))
         }
+        Command::Confirm { discard } => ControlRequest::Confirm { discard: *discard },
         Command::Reload { strict } => ControlRequest::Reload { strict: *strict },
         Command::Stop { flush } => ControlRequest::Stop { flush: *flush },
         _ => ControlRequest::Ping {},

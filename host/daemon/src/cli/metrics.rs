@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use stockade_control::{
-    JailStatus, PluginRole, PluginState, PluginStatus, SourceKind, State, StatusReply,
+    HeldStatus, JailStatus, PluginRole, PluginState, PluginStatus, SourceKind, State, StatusReply,
 };
 
 /// A status as metrics.
@@ -152,6 +152,7 @@ fn daemon(status: &StatusReply, text: &mut Metrics) {
         }
     }
     stopped(status, text);
+    held(&status.held, text);
     text.single(
         "stockade_dry_run",
         "Whether the firewall is left as it is.",
@@ -162,6 +163,23 @@ fn daemon(status: &StatusReply, text: &mut Metrics) {
         "Whether bans can be stored, so that they survive a crash.",
         u8::from(status.store.state == State::Ok),
     );
+}
+
+/// Bans that wait for the operator.
+fn held(held: &HeldStatus, text: &mut Metrics) {
+    text.single(
+        "stockade_held_bans",
+        "Bans that wait for 'stockade confirm'.",
+        held.waiting,
+    );
+    let name = "stockade_held_bans_total";
+    let help = "Bans that were held, because there were too many within a minute.";
+    text.family(name, Kind::Counter, help);
+    text.sample(name, &[], held.total);
+    let name = "stockade_held_bans_dropped_total";
+    let help = "Of these, the ones that were not kept, because too many waited.";
+    text.family(name, Kind::Counter, help);
+    text.sample(name, &[], held.dropped);
 }
 
 /// What the rules of jails have stopped, where that is counted.

@@ -2,7 +2,8 @@
 
 use stockade_control::{
     BackendStatus, BanEntry, BannedReply, Check, ControlReply, Diagnostic, Finding, FirewallStatus,
-    Growth, Increment, ItemResult, Outcome, PluginState, ReloadReply, State, StatusReply, Time,
+    Growth, HeldStatus, Increment, ItemResult, Outcome, PluginState, ReloadReply, State,
+    StatusReply, Time,
 };
 
 use super::table::Table;
@@ -19,6 +20,9 @@ pub(super) fn reply(reply: &ControlReply, in_detail: bool) -> String {
             format!("{} unbanned\n", unban.unbanned)
         }
         ControlReply::Unban(unban) => items(&unban.results),
+        ControlReply::Confirm(confirm) => {
+            format!("{} bans were held, {} are made\n", confirm.held, confirm.banned)
+        }
         ControlReply::Reload(reload) => self::reload(reload),
         ControlReply::Doctor(doctor) => doctor.checks.iter().map(check).collect(),
         ControlReply::Stop(stop) if stop.flushed => "stopping; the firewall is cleared, and bans that have not run out come back at the next start\n".to_owned(),
@@ -57,6 +61,7 @@ fn status(status: &StatusReply, in_detail: bool) -> String {
         text.push_str(&format!("\n  {message}"));
     }
     text.push_str("\n\n");
+    held(&status.held, &mut text);
     text.push_str(&jails(status).to_string());
     if !status.absent.is_empty() {
         let names: Vec<_> = status
@@ -74,6 +79,26 @@ fn status(status: &StatusReply, in_detail: bool) -> String {
         details(status, &mut text);
     }
     text
+}
+
+/// Bans that wait for the operator stand above all else.
+fn held(held: &HeldStatus, text: &mut String) {
+    if held.waiting > 0 {
+        let max = held.bans_per_minute.unwrap_or_default();
+        let since = held.since.map(|since| format!(" SINCE {}", time(since)));
+        let since = since.unwrap_or_default();
+        text.push_str(&format!(
+            "{} BANS ARE HELD{since}: there were more than {max} within a minute.\n\
+             'stockade confirm' makes them, 'stockade confirm --discard' forgets them.\n\n",
+            held.waiting
+        ));
+    }
+    if held.dropped > 0 {
+        text.push_str(&format!(
+            "{} bans were neither made nor held since the start, as too many were held.\n\n",
+            held.dropped
+        ));
+    }
 }
 
 /// `nftables: ok, route: FAILED`
@@ -284,6 +309,7 @@ fn items(results: &[ItemResult]) -> String {
             Outcome::NotBanned => "was not banned",
             Outcome::NotAnAddress => "not an address or network",
             Outcome::Counted => "counted",
+            Outcome::Held => "held",
             Outcome::Failed => "failed",
             Outcome::Unknown => "unknown outcome",
         };

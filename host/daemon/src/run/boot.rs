@@ -122,6 +122,9 @@ pub(super) async fn boot(
         enforcement,
         Actions::default(),
     );
+    let safeguards = setup.settings.firewall.safeguards;
+    let effects = engine.decider.set_safeguards(safeguards, now);
+    engine.take_up(effects, now);
     let effects = engine.decider.reload(policies(&setup), now);
     engine.take_up(effects, now);
     let mut own = OwnAddresses::open()?;

@@ -173,7 +173,7 @@ impl Commands<'_> {
     }
 
     fn unban(&mut self, jail: Option<JailName>, whom: UnbanWhom) -> Answer {
-        let request = ControlRequest::Unban(UnbanRequest { jail, whom });
+        let request = ControlRequest::Unban(UnbanRequest::new(jail, whom));
         match self.client.request(&request)? {
             ControlReply::Unban(reply) => Ok(reply.unbanned.to_string()),
             other => Err(unexpected(other)),
@@ -330,10 +330,8 @@ impl Commands<'_> {
 
     fn unban_or_report(&mut self, jail: &JailName, ips: &[&str]) -> Answer {
         let ids = ips.iter().map(|ip| (*ip).to_owned()).collect();
-        let request = ControlRequest::Unban(UnbanRequest {
-            jail: Some(jail.clone()),
-            whom: UnbanWhom::Ids(ids),
-        });
+        let request = UnbanRequest::new(Some(jail.clone()), UnbanWhom::Ids(ids));
+        let request = ControlRequest::Unban(request);
         let reply = match self.client.request(&request)? {
             ControlReply::Unban(reply) => reply,
             other => return Err(unexpected(other)),

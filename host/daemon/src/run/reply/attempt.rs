@@ -91,6 +91,9 @@ fn result(effect: &Effect) -> Option<ItemResult> {
         Effect::AlreadyBanned { id, .. } | Effect::StillSeen { id, .. } => {
             Some(ItemResult::new(id.to_string(), Outcome::AlreadyBanned))
         }
+        Effect::Held { id, .. } => Some(
+            ItemResult::new(id.to_string(), Outcome::Held).because("too many bans within a minute"),
+        ),
         Effect::TableFull { id, .. } => Some(ItemResult::new(id.to_string(), Outcome::TableFull)),
         _ => None,
     }

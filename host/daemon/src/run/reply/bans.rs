@@ -1,13 +1,13 @@
 //! Answers that change who is banned. They come when the firewall and the store have answered.
 
 use stockade_control::{
-    BanReply, ControlReply, ErrorKind, ItemResult, Outcome, UnbanReply, UnbanWhom,
+    BanReply, ConfirmReply, ControlReply, ErrorKind, ItemResult, Outcome, UnbanReply, UnbanRequest,
+    UnbanWhom,
 };
 use stockade_core::{Effect, Event, FailureId, JailName};
-use stockade_firewall::check_net;
 
-use crate::clock;
 use crate::run::main_loop::Daemon;
+use crate::{clock, log};
 
 impl Daemon {
     pub(super) async fn ban(&mut self, jail: JailName, texts: &[String]) -> ControlReply {
@@ -17,12 +17,9 @@ impl Daemon {
         let mut results = Vec::new();
         for text in texts {
             let id = FailureId::parse(text);
-            results.push(match id.network().map(check_net) {
+            results.push(match id.network() {
                 None => ItemResult::new(text, Outcome::NotAnAddress),
-                Some(Err(error)) => {
-                    ItemResult::new(text, Outcome::Failed).because(error.to_string())
-                }
-                Some(Ok(())) => self.ban_one(&jail, id),
+                Some(_) => self.ban_one(&jail, id),
             });
         }
         self.settle().await;
@@ -80,6 +77,10 @@ impl Daemon {
             Effect::Refused { id, reason, .. } => {
                 Some(ItemResult::ignored(id.to_string(), *reason))
             }
+            Effect::TooWide { id, widest, .. } => Some(
+                ItemResult::new(id.to_string(), Outcome::Failed)
+                    .because(log::too_wide(id, *widest)),
+            ),
             Effect::TableFull { id, .. } => {
                 Some(ItemResult::new(id.to_string(), Outcome::TableFull))
             }
@@ -89,7 +90,33 @@ impl Daemon {
         result.unwrap_or_else(|| ItemResult::new(text, Outcome::Failed))
     }
 
-    pub(super) async fn unban(&mut self, jail: Option<JailName>, whom: &UnbanWhom) -> ControlReply {
+    /// Makes the bans that are held, or forgets them.
+    pub(super) async fn confirm(&mut self, discard: bool) -> ControlReply {
+        let now = clock::now();
+        let held = self.engine.decider.held().waiting;
+        let event = if discard {
+            Event::Discard
+        } else {
+            Event::Confirm
+        };
+        let effects = self.engine.decider.handle(event, now);
+        let bans = effects.iter();
+        let banned = bans.filter(|effect| matches!(effect, Effect::Ban { .. }));
+        let banned = banned.count();
+        self.engine.take_up(effects, now);
+        self.settle().await;
+        if held > 0 {
+            tracing::info!("{held} bans were held: {banned} are made");
+        }
+        ControlReply::Confirm(ConfirmReply {
+            held: u64::try_from(held).unwrap_or(u64::MAX),
+            banned: u64::try_from(banned).unwrap_or(u64::MAX),
+        })
+    }
+
+    pub(super) async fn unban(&mut self, request: UnbanRequest) -> ControlReply {
+        let UnbanRequest { jail, whom, wider } = request;
+        let whom = &whom;
         if let Some(name) = jail.as_ref().filter(|name| !self.has_jail(name)) {
             return ControlReply::unknown_jail(name.as_str());
         }
@@ -109,6 +136,7 @@ impl Daemon {
                         Event::Unban {
                             jail: jail.clone(),
                             ids,
+                            wider,
                         },
                         now,
                     );

@@ -1,13 +1,14 @@
 //! Answers that only look: `status` and `banned`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use stockade_config::FilterChoice;
 use stockade_control::{
-    AbsentJail, BackendStatus, BanEntry, BannedReply, ControlReply, FirewallStatus, JailStatus,
-    LogStatus, PluginRole, PluginState, PluginStatus, State, StatusReply, Stopped, StoreStatus,
-    Time,
+    AbsentJail, BackendStatus, BanEntry, BannedReply, ControlReply, FirewallStatus, HeldStatus,
+    JailStatus, LogStatus, PluginRole, PluginState, PluginStatus, State, StatusReply, Stopped,
+    StoreStatus, Time,
 };
 use stockade_core::{Ban, BanTime, Escaped, JailName, Timestamp};
 use stockade_firewall::FirewallError;
@@ -31,6 +32,7 @@ impl Daemon {
             started_at: self.parts.started_at.into(),
             uptime_s: now.saturating_since(self.parts.started_at).as_secs(),
             firewall: self.firewall_status(&held),
+            held: self.held_status(),
             store: self.store_status(),
             log: LogStatus {
                 target: self.setup.settings.daemon.log_target.to_string(),
@@ -61,6 +63,18 @@ impl Daemon {
             message,
             dry_run: self.parts.dry_run,
             backends: backends.collect(),
+        }
+    }
+
+    fn held_status(&self) -> HeldStatus {
+        let held = self.engine.decider.held();
+        let safeguards = self.setup.settings.firewall.safeguards;
+        HeldStatus {
+            bans_per_minute: safeguards.bans_per_minute.map(NonZeroU32::get),
+            waiting: u64::try_from(held.waiting).unwrap_or(u64::MAX),
+            since: held.since.map(Time::from),
+            total: held.total,
+            dropped: held.dropped,
         }
     }
 
