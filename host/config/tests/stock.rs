@@ -122,7 +122,12 @@ fn the_unit_file_gives_the_daemon_the_folders_of_its_defaults() {
     assert_eq!(daemon.socket.parent().unwrap().to_str(), Some(run.as_str()));
     // wasmtime makes memory executable after writing it.
     assert_eq!(value("MemoryDenyWriteExecute"), "");
-    for needed in ["CAP_NET_ADMIN", "CAP_DAC_READ_SEARCH", "CAP_CHOWN"] {
+    for needed in [
+        "CAP_NET_ADMIN",
+        "CAP_DAC_READ_SEARCH",
+        "CAP_CHOWN",
+        "CAP_SYS_PTRACE",
+    ] {
         assert!(value("CapabilityBoundingSet").contains(needed), "{needed}");
     }
 }

@@ -30,7 +30,8 @@ pub use request::{ControlRequest, TuneRequest, UnbanRequest, UnbanWhom};
 pub use rules::{Growth, Increment, RulesReply};
 pub use status::{
     AbsentJail, BackendStatus, FirewallStatus, HeldStatus, JailStatus, LogStatus, PluginRole,
-    PluginState, PluginStatus, SourceKind, SourceStatus, State, StatusReply, Stopped, StoreStatus,
+    PluginState, PluginStatus, ProtectedStatus, SourceKind, SourceStatus, State, StatusReply,
+    Stopped, StoreStatus,
 };
 pub use time::Time;
 

@@ -22,6 +22,8 @@ pub struct StatusReply {
     pub firewall: FirewallStatus,
     /// Bans that wait for `confirm`.
     pub held: HeldStatus,
+    /// Who is never banned by any jail.
+    pub protected: ProtectedStatus,
     /// What survives a restart.
     pub store: StoreStatus,
     /// Where the daemon tells what it does.
@@ -111,6 +113,20 @@ pub struct HeldStatus {
     pub total: u64,
     /// How many were not even kept, because too many waited.
     pub dropped: u64,
+}
+
+/// Addresses that no jail bans, as they were found at the last look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProtectedStatus {
+    /// Of the default gateways.
+    pub gateways: Vec<String>,
+    /// Of the name servers.
+    pub resolvers: Vec<String>,
+    /// From which administrators work by ssh.
+    pub ssh_sessions: Vec<String>,
+    /// What cannot be found out.
+    pub message: Option<String>,
 }
 
 /// What the rules of a jail have stopped since they were made.

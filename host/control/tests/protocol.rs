@@ -12,9 +12,9 @@ use stockade_control::{
     AbsentJail, AttemptReply, BackendStatus, BanEntry, BanReply, BannedReply, BrokenJail, Check,
     ConfirmReply, ControlReply, Diagnostic, DoctorReply, ErrorKind, ErrorReply, Excerpt,
     FirewallStatus, HeldStatus, Increment, ItemResult, JailStatus, LogStatus, Outcome, PluginRole,
-    PluginState, PluginStatus, ReloadReply, RulesReply, Severity, SourceKind, SourceStatus, State,
-    StatusReply, StopReply, Stopped, StoreStatus, Time, UnbanReply, VersionReply, decode_reply,
-    encode,
+    PluginState, PluginStatus, ProtectedStatus, ReloadReply, RulesReply, Severity, SourceKind,
+    SourceStatus, State, StatusReply, StopReply, Stopped, StoreStatus, Time, UnbanReply,
+    VersionReply, decode_reply, encode,
 };
 use stockade_core::{
     Ban, BanTimeIncrement, Factor, FailureId, Growth, IgnoreReason, JailName, Timestamp,
@@ -98,6 +98,25 @@ fn firewall() -> FirewallStatus {
     }
 }
 
+fn held() -> HeldStatus {
+    HeldStatus {
+        bans_per_minute: Some(1000),
+        waiting: 412,
+        since: Some(Time::from(at(0))),
+        total: 412,
+        dropped: 0,
+    }
+}
+
+fn protected() -> ProtectedStatus {
+    ProtectedStatus {
+        gateways: vec!["192.0.2.254".into()],
+        resolvers: vec!["192.0.2.53".into()],
+        ssh_sessions: vec!["203.0.113.9".into()],
+        message: None,
+    }
+}
+
 fn status() -> StatusReply {
     let source = SourceStatus {
         name: "/var/log/auth.log".into(),
@@ -143,13 +162,8 @@ fn status() -> StatusReply {
         started_at: at(-3600).into(),
         uptime_s: 3600,
         firewall: firewall(),
-        held: HeldStatus {
-            bans_per_minute: Some(1000),
-            waiting: 412,
-            since: Some(Time::from(at(0))),
-            total: 412,
-            dropped: 0,
-        },
+        held: held(),
+        protected: protected(),
         store: StoreStatus {
             path: "/var/lib/stockade/bans.sqlite3".into(),
             state: State::Degraded,

@@ -7,6 +7,7 @@ mod log;
 mod presence;
 mod run;
 mod setup;
+mod ssh;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -10,7 +10,7 @@
 //! A [`Backend`] is a value too, with its options; [`choose`] finds the best one of this machine.
 //!
 //! This crate decides nothing and stores nothing. It also knows the machine's own addresses
-//! ([`OwnAddresses`]), because it is the crate that speaks netlink.
+//! ([`OwnAddresses`]) and its gateways ([`DefaultGateways`]), because it is the crate that speaks netlink.
 
 mod backend;
 #[cfg(target_os = "linux")]
@@ -21,6 +21,7 @@ mod doctor;
 mod dry_run;
 mod error;
 mod exec;
+mod gateways;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
@@ -30,6 +31,8 @@ pub mod pf;
 pub mod program;
 #[cfg(target_os = "linux")]
 mod route;
+#[cfg(target_os = "linux")]
+mod rtnetlink;
 mod rules;
 mod watch;
 
@@ -43,6 +46,7 @@ pub use doctor::{TEST_ADDRESS, Tested, Translation, test_packet, translations};
 pub use dry_run::NoFirewall;
 pub use error::FirewallError;
 pub use exec::Exec;
+pub use gateways::DefaultGateways;
 #[cfg(target_os = "linux")]
 pub use nftables::Nftables;
 pub use own_addresses::OwnAddresses;

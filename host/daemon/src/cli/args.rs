@@ -119,7 +119,7 @@ The text exposition format; docs/metrics.md names them all.")]
     },
     /// Lift bans
     #[command(
-        after_help = "Examples:\n  stockade unban 192.0.2.1\n  stockade unban --jail sshd 192.0.2.1\n  stockade unban --all"
+        after_help = "Examples:\n  stockade unban 192.0.2.1\n  stockade unban --jail sshd 192.0.2.1\n  stockade unban --me\n  stockade unban --all"
     )]
     Unban {
         /// Only in this jail
@@ -129,8 +129,12 @@ The text exposition format; docs/metrics.md names them all.")]
         #[arg(long, conflicts_with = "ips")]
         all: bool,
         /// Addresses or networks
-        #[arg(required_unless_present = "all", value_name = "IP")]
+        #[arg(required_unless_present_any = ["all", "me"], value_name = "IP")]
         ips: Vec<String>,
+        /// The address of your ssh session, or at a console those of your last logins, with every network
+        /// that holds one of them
+        #[arg(long, conflicts_with_all = ["ips", "all"])]
+        me: bool,
     },
     /// Make the bans that are held because there were too many within a minute
     #[command(after_help = "\

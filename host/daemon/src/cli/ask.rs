@@ -4,31 +4,30 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stockade_config::load;
-use stockade_control::{Client, ControlReply, ControlRequest, ExitCode, UnbanRequest, UnbanWhom};
+use stockade_control::{
+    Client, ControlReply, ControlRequest, ErrorReply, ExitCode, UnbanRequest, UnbanWhom,
+};
 use stockade_core::JailName;
 
 use super::args::{Command, GlobalArgs};
-use super::{Failure, metrics, print, print_json, show};
+use super::{Failure, me, metrics, print, print_json, show};
 
 /// A daemon that restores or lifts 100,000 bans is busy for seconds, not for a minute.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Asks the daemon and shows what it answers.
 pub(super) fn ask(global: &GlobalArgs, command: &Command) -> Result<ExitCode, Failure> {
+    if let Command::Unban { jail, me: true, .. } = command {
+        return unban_me(global, jail.as_deref());
+    }
     let request = request(command)?;
-    let mut client = Client::connect(&socket(global), ANSWER_WITHIN)
-        .map_err(|error| Failure::new(ExitCode::from(&error), &error))?;
+    let mut client = connect(global)?;
     let reply = send(&mut client, &request)?;
     let in_detail = matches!(command, Command::Status { jail: Some(_) });
     if global.json {
         print_json(&reply);
     } else if let ControlReply::Error(error) = &reply {
-        show::diagnostics(&error.diagnostics);
-        return Err(Failure {
-            code: error.kind.into(),
-            message: error.message.clone(),
-            hint: error.hint.clone(),
-        });
+        return Err(refused(error));
     } else if let (Command::Metrics, ControlReply::Status(status)) = (command, &reply) {
         print(&metrics::metrics(status));
     } else {
@@ -42,6 +41,53 @@ pub(super) fn ask(global: &GlobalArgs, command: &Command) -> Result<ExitCode, Fa
         }
     }
     Ok(ExitCode::from(&reply))
+}
+
+/// Lifts every ban that keeps out who types this, and says how he stays in.
+fn unban_me(global: &GlobalArgs, jail: Option<&str>) -> Result<ExitCode, Failure> {
+    let me = me::find()?;
+    let ids: Vec<String> = me.addrs.iter().map(ToString::to_string).collect();
+    let request = UnbanRequest {
+        wider: true,
+        ..UnbanRequest::new(optional(jail)?, UnbanWhom::Ids(ids.clone()))
+    };
+    let reply = send(&mut connect(global)?, &ControlRequest::Unban(request))?;
+    let unbanned = match &reply {
+        ControlReply::Unban(reply) => reply.unbanned,
+        ControlReply::Error(error) if !global.json => return Err(refused(error)),
+        _ => 0,
+    };
+    if global.json {
+        print_json(&reply);
+    } else {
+        print(&format!("{} {}\n", me.how, ids.join(", ")));
+        print(&show::reply(&reply, false));
+        let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+        print(&format!(
+            "to be never banned, add {} to ignoreip under [defaults], and 'stockade reload'\n",
+            quoted.join(", ")
+        ));
+    }
+    // Of several logins most are not banned.
+    Ok(if unbanned > 0 {
+        ExitCode::Ok
+    } else {
+        ExitCode::from(&reply)
+    })
+}
+
+fn connect(global: &GlobalArgs) -> Result<Client, Failure> {
+    Client::connect(&socket(global), ANSWER_WITHIN)
+        .map_err(|error| Failure::new(ExitCode::from(&error), &error))
+}
+
+fn refused(error: &ErrorReply) -> Failure {
+    show::diagnostics(&error.diagnostics);
+    Failure {
+        code: error.kind.into(),
+        message: error.message.clone(),
+        hint: error.hint.clone(),
+    }
 }
 
 fn send(client: &mut Client, request: &ControlRequest) -> Result<ControlReply, Failure> {
@@ -62,7 +108,7 @@ fn request(command: &Command) -> Result<ControlRequest, Failure> {
             jail: named(jail)?,
             ids: ips.clone(),
         },
-        Command::Unban { jail, all, ips } => {
+        Command::Unban { jail, all, ips, .. } => {
             let whom = if *all {
                 UnbanWhom::All
             } else {

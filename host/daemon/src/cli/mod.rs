@@ -9,6 +9,7 @@ mod fail2ban_client;
 mod firewall;
 mod import;
 mod injection;
+mod me;
 mod metrics;
 mod plugin;
 mod regex;

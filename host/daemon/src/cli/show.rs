@@ -2,8 +2,8 @@
 
 use stockade_control::{
     BackendStatus, BanEntry, BannedReply, Check, ControlReply, Diagnostic, Finding, FirewallStatus,
-    Growth, HeldStatus, Increment, ItemResult, Outcome, PluginState, ReloadReply, State,
-    StatusReply, Time,
+    Growth, HeldStatus, Increment, ItemResult, Outcome, PluginState, ProtectedStatus, ReloadReply,
+    State, StatusReply, Time,
 };
 
 use super::table::Table;
@@ -54,10 +54,12 @@ fn status(status: &StatusReply, in_detail: bool) -> String {
         duration(status.uptime_s),
         backends(firewall),
     );
-    for message in [&firewall.message, &status.store.message]
-        .into_iter()
-        .flatten()
-    {
+    let messages = [
+        &firewall.message,
+        &status.store.message,
+        &status.protected.message,
+    ];
+    for message in messages.into_iter().flatten() {
         text.push_str(&format!("\n  {message}"));
     }
     text.push_str("\n\n");
@@ -78,7 +80,27 @@ fn status(status: &StatusReply, in_detail: bool) -> String {
     if in_detail {
         details(status, &mut text);
     }
+    protected(&status.protected, &mut text);
     text
+}
+
+/// Who is never banned, and why.
+fn protected(protected: &ProtectedStatus, text: &mut String) {
+    let kinds = [
+        ("gateway", &protected.gateways),
+        ("name server", &protected.resolvers),
+        ("ssh", &protected.ssh_sessions),
+    ];
+    let named = |(why, addrs): (&str, &Vec<String>)| -> Vec<String> {
+        addrs.iter().map(|addr| format!("{addr} ({why})")).collect()
+    };
+    let all = kinds.map(named).concat();
+    if !all.is_empty() {
+        text.push_str(&format!(
+            "\nnever banned at the moment: {}\n",
+            all.join(", ")
+        ));
+    }
 }
 
 /// Bans that wait for the operator stand above all else.

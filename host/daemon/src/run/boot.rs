@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use stockade_control::ExitCode;
 use stockade_core::{Ban, BanTime, Decider, FailureId, JailName, Limits, PluginName, Timestamp};
-use stockade_firewall::{Choice, Element, Firewall, FirewallError, OwnAddresses, Timeouts};
+use stockade_firewall::{
+    Choice, DefaultGateways, Element, Firewall, FirewallError, OwnAddresses, Timeouts,
+};
 use stockade_store::{PluginKv, StateLock, StateLockError, StoreError, Stored};
 use tokio::sync::mpsc;
 
@@ -20,8 +22,9 @@ use super::engine::Engine;
 use super::ignored::{ChangingIgnores, KnownNames};
 use super::main_loop::{Daemon, Parts, Queues};
 use super::plugins::SharedKv;
+use super::protection::Protection;
 use super::socket::{ControlSocket, SocketError};
-use super::{EVENTS_MAX, watchers};
+use super::{EVENTS_MAX, Event, watchers};
 use crate::cli::{Failure, GlobalArgs, RunArgs};
 use crate::clock;
 use crate::log::LogHandle;
@@ -122,14 +125,13 @@ pub(super) async fn boot(
         enforcement,
         Actions::default(),
     );
-    let safeguards = setup.settings.firewall.safeguards;
-    let effects = engine.decider.set_safeguards(safeguards, now);
-    engine.take_up(effects, now);
+    engine.bound(setup.settings.firewall.safeguards, now);
     let effects = engine.decider.reload(policies(&setup), now);
     engine.take_up(effects, now);
     let mut own = OwnAddresses::open()?;
     engine.own_addresses(&own.current()?, now);
     watchers::watch_own_addresses(own, events.clone())?;
+    let protection = protect(&setup, &mut engine, events.clone(), now)?;
     // Before the bans of an earlier run come back, so that none of somebody who is ignored now does.
     for (jail, set) in ChangingIgnores::of(&setup.jails, KnownNames::default()).sets() {
         engine.changing_ignores(&jail, set, now);
@@ -157,7 +159,7 @@ pub(super) async fn boot(
         asked: asked_queue,
         reports: report_queue,
     };
-    let mut daemon = Daemon::new(parts, setup, engine, events, queues)?;
+    let mut daemon = Daemon::new(parts, setup, engine, protection, events, queues)?;
     daemon.watch_ignores(now);
     daemon.start_jails(now);
     if daemon.has_no_jail() {
@@ -165,6 +167,22 @@ pub(super) async fn boot(
     }
     tokio::spawn(socket.serve(asked));
     Ok(daemon)
+}
+
+/// Finds out whom this host and its administrators need, and follows it.
+fn protect(
+    setup: &Setup,
+    engine: &mut Engine,
+    events: mpsc::Sender<Event>,
+    now: Timestamp,
+) -> io::Result<Protection> {
+    let mut gateways = DefaultGateways::open()?;
+    let mut protection = Protection::new(&setup.settings.firewall);
+    protection.set_gateways(gateways.current()?);
+    protection.look();
+    engine.protect(protection.protected(), now);
+    watchers::watch_gateways(gateways, events)?;
+    Ok(protection)
 }
 
 /// Every log file that is followed is held open, so as many as the system lets us.

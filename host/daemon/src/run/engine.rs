@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use stockade_core::{
-    Checkpoint, Decider, Effect, Event, FailureId, IgnoreSet, JailName, SourceName, Timestamp,
+    Checkpoint, Decider, Effect, Event, FailureId, IgnoreSet, JailName, Protected, Safeguards,
+    SourceName, Timestamp,
 };
 use stockade_firewall::FirewallError;
 
@@ -122,6 +123,18 @@ impl Engine {
     /// Addresses of this host have changed.
     pub(super) fn own_addresses(&mut self, addrs: &[IpAddr], now: Timestamp) {
         let effects = self.decider.set_own_addresses(addrs, now);
+        self.take_up(effects, now);
+    }
+
+    /// Goes over to other bounds on bans.
+    pub(super) fn bound(&mut self, safeguards: Safeguards, now: Timestamp) {
+        let effects = self.decider.set_safeguards(safeguards, now);
+        self.take_up(effects, now);
+    }
+
+    /// Others are needed by this host or its administrators than before.
+    pub(super) fn protect(&mut self, protected: Protected, now: Timestamp) {
+        let effects = self.decider.set_protected(protected, now);
         self.take_up(effects, now);
     }
 

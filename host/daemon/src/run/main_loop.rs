@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stockade_core::{Checkpoint, JailName, PluginName, SourceName, Timestamp};
+use stockade_core::{Checkpoint, Failures, JailName, PluginName, SourceName, Timestamp};
 use stockade_firewall::Choice;
 use stockade_plugins::{Clock, PluginHost, Role, StatusHandle};
 use stockade_store::StateLock;
@@ -18,6 +18,7 @@ use super::enforcement::Report;
 use super::engine::Engine;
 use super::ignored::{ChangingIgnores, IgnoreWatcher, KnownNames};
 use super::plugins::SharedKv;
+use super::protection::{Protection, listed};
 use super::reading::{self, Reader, Resume, Unclear};
 use super::socket::Asked;
 use super::sources::Sources;
@@ -63,6 +64,7 @@ pub(super) struct Daemon {
     pub(super) parts: Parts,
     pub(super) setup: Setup,
     pub(super) engine: Engine,
+    pub(super) protection: Protection,
     pub(super) sources: Sources,
     /// What was unclear to each jail since the start.
     pub(super) unclear: BTreeMap<JailName, Unclear>,
@@ -128,6 +130,7 @@ impl Daemon {
         parts: Parts,
         setup: Setup,
         engine: Engine,
+        protection: Protection,
         events: mpsc::Sender<Event>,
         queues: Queues,
     ) -> io::Result<Self> {
@@ -135,6 +138,7 @@ impl Daemon {
             parts,
             setup,
             engine,
+            protection,
             sources: Sources::default(),
             unclear: BTreeMap::new(),
             readers: Vec::new(),
@@ -223,7 +227,8 @@ impl Daemon {
         let save = self
             .save_at
             .map_or(LOOK_UP, |at| at.saturating_duration_since(clock::instant()));
-        decider.min(save).min(LOOK_UP)
+        let look = self.protection.next_look();
+        decider.min(save).min(look).min(LOOK_UP)
     }
 
     async fn handle(&mut self, woken: Woken) {
@@ -253,8 +258,7 @@ impl Daemon {
                     *self.unclear.entry(jail).or_default() += unclear;
                 }
                 for failures in judged.failures {
-                    self.engine
-                        .handle(stockade_core::Event::Failures(failures), now);
+                    self.failures(failures, now);
                 }
                 for failures in judged.spared {
                     self.engine
@@ -264,9 +268,7 @@ impl Daemon {
                 let source = SourceName::new(&format!("{}:{}", judged.reader, judged.source));
                 self.engine.judged(source, judged.checkpoint);
             }
-            Event::NamesResolved(failures) => self
-                .engine
-                .handle(stockade_core::Event::Failures(failures), now),
+            Event::NamesResolved(failures) => self.failures(failures, now),
             Event::NamesSpared(failures) => self
                 .engine
                 .handle(stockade_core::Event::Spared(failures), now),
@@ -277,6 +279,11 @@ impl Daemon {
                 }
             }
             Event::OwnAddresses(addrs) => self.engine.own_addresses(&addrs, now),
+            Event::Gateways(addrs) => {
+                tracing::info!("default gateways: {}", listed(&addrs));
+                self.protection.set_gateways(addrs);
+                self.engine.protect(self.protection.protected(), now);
+            }
             // A reader that has gone asks no more.
             Event::WhoCounts(failures, reply) => {
                 drop(reply.send(self.engine.decider.would_count(&failures, now)));
@@ -285,8 +292,32 @@ impl Daemon {
         }
     }
 
+    fn failures(&mut self, failures: Failures, now: Timestamp) {
+        if self.engine.decider.may_ban(&failures) {
+            self.look_before_ban(now);
+        }
+        self.engine
+            .handle(stockade_core::Event::Failures(failures), now);
+    }
+
+    /// Looks who is protected now, unless that was done a moment ago.
+    pub(super) fn look_before_ban(&mut self, now: Timestamp) {
+        if self.protection.is_stale() {
+            self.look(now);
+        }
+    }
+
+    /// Looks who is protected now.
+    pub(super) fn look(&mut self, now: Timestamp) {
+        self.protection.look();
+        self.engine.protect(self.protection.protected(), now);
+    }
+
     fn timer(&mut self) {
         let now = clock::now();
+        if self.protection.next_look().is_zero() {
+            self.look(now);
+        }
         if self
             .engine
             .decider

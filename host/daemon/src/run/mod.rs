@@ -9,6 +9,7 @@ mod ignored;
 mod main_loop;
 mod plugins;
 mod program;
+mod protection;
 mod reading;
 mod reload;
 mod reply;
@@ -50,6 +51,8 @@ enum Event {
     ReaderEnded(String),
     /// This host has these addresses now.
     OwnAddresses(Vec<IpAddr>),
+    /// These are the default gateways now.
+    Gateways(Vec<IpAddr>),
     /// Host names in lines have addresses, for which these failures count.
     NamesResolved(Failures),
     /// The same, but the operator's program said that they are not to be counted.

@@ -76,9 +76,9 @@ impl Daemon {
     async fn replace(&mut self, setup: Setup, loaded: LoadedPlugins, plan: &Plan) {
         self.drain_readers().await;
         let now = clock::now();
-        let safeguards = setup.settings.firewall.safeguards;
-        let effects = self.engine.decider.set_safeguards(safeguards, now);
-        self.engine.take_up(effects, now);
+        self.protection.configure(&setup.settings.firewall);
+        self.look(now);
+        self.engine.bound(setup.settings.firewall.safeguards, now);
         let effects = self.engine.decider.reload(boot::policies(&setup), now);
         self.engine.take_up(effects, now);
         if let Err(error) = self.engine.replan(plan) {

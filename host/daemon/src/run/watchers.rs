@@ -5,7 +5,7 @@ use std::sync::Weak;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stockade_firewall::{OwnAddresses, Seen, Watch};
+use stockade_firewall::{DefaultGateways, OwnAddresses, Seen, Watch};
 use tokio::sync::mpsc::Sender;
 
 use super::Event;
@@ -44,24 +44,45 @@ pub(super) fn watch_firewall(
         })
 }
 
-/// Tells the addresses of this host now and whenever they change.
+/// Tells the addresses of this host whenever they change.
 pub(super) fn watch_own_addresses(mut own: OwnAddresses, events: Sender<Event>) -> io::Result<()> {
+    watch_addresses("this host's addresses", events, move || {
+        let changed = own.wait_change(WAIT)?;
+        Ok(changed.then(|| own.current().map(Event::OwnAddresses)))
+    })
+}
+
+/// Tells the default gateways whenever they change.
+pub(super) fn watch_gateways(
+    mut gateways: DefaultGateways,
+    events: Sender<Event>,
+) -> io::Result<()> {
+    watch_addresses("the default gateways", events, move || {
+        let changed = gateways.wait_change(WAIT)?;
+        Ok(changed.then(|| gateways.current().map(Event::Gateways)))
+    })
+}
+
+/// Waits for changes until nobody listens any more, or waiting fails.
+fn watch_addresses(
+    what: &'static str,
+    events: Sender<Event>,
+    mut wait: impl FnMut() -> io::Result<Option<io::Result<Event>>> + Send + 'static,
+) -> io::Result<()> {
     std::thread::Builder::new()
         .name("watch-addresses".into())
         .spawn(move || {
             loop {
-                match own.wait_change(WAIT) {
-                    Ok(false) => {}
-                    Ok(true) => match own.current() {
-                        Ok(addrs) => {
-                            if events.blocking_send(Event::OwnAddresses(addrs)).is_err() {
-                                return;
-                            }
+                match wait() {
+                    Ok(None) => {}
+                    Ok(Some(Ok(event))) => {
+                        if events.blocking_send(event).is_err() {
+                            return;
                         }
-                        Err(error) => tracing::warn!("cannot read this host's addresses: {error}"),
-                    },
+                    }
+                    Ok(Some(Err(error))) => tracing::warn!("cannot read {what}: {error}"),
                     Err(error) => {
-                        tracing::error!("cannot watch this host's addresses any more: {error}");
+                        tracing::error!("cannot watch {what} any more: {error}");
                         return;
                     }
                 }

@@ -13,6 +13,7 @@
 mod bans;
 mod connections;
 mod doctor;
+mod gateways;
 mod hooks;
 mod namespace;
 mod others;

@@ -27,7 +27,11 @@ impl Daemon {
             });
         }
         let now = clock::now();
-        let event = Event::Failures(failures(&jail, &id, lines, now));
+        let failures = failures(&jail, &id, lines, now);
+        if self.engine.decider.may_ban(&failures) {
+            self.look_before_ban(now);
+        }
+        let event = Event::Failures(failures);
         let effects = self.engine.decider.handle(event, now);
         let mut counted = effects.iter().filter_map(|effect| match effect {
             Effect::Found { count, .. } => Some(*count),

@@ -14,6 +14,7 @@ impl Daemon {
         if !self.has_jail(&jail) {
             return ControlReply::unknown_jail(jail.as_str());
         }
+        self.look_before_ban(clock::now());
         let mut results = Vec::new();
         for text in texts {
             let id = FailureId::parse(text);
@@ -93,6 +94,7 @@ impl Daemon {
     /// Makes the bans that are held, or forgets them.
     pub(super) async fn confirm(&mut self, discard: bool) -> ControlReply {
         let now = clock::now();
+        self.look_before_ban(now);
         let held = self.engine.decider.held().waiting;
         let event = if discard {
             Event::Discard

@@ -33,6 +33,7 @@ impl Daemon {
             uptime_s: now.saturating_since(self.parts.started_at).as_secs(),
             firewall: self.firewall_status(&held),
             held: self.held_status(),
+            protected: self.protection.status(),
             store: self.store_status(),
             log: LogStatus {
                 target: self.setup.settings.daemon.log_target.to_string(),
