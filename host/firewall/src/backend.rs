@@ -12,6 +12,10 @@ pub enum Backend {
     Nftables(NftablesOptions),
     /// pf of FreeBSD by pfctl.
     Pf(PfOptions),
+    /// iptables with ipset, by their programs.
+    Iptables(IptablesOptions),
+    /// The same beside ufw, with the iptables that ufw calls.
+    Ufw,
     /// Routes that lead nowhere, for hosts without a packet filter.
     Route(RouteOptions),
     /// Programs of the operator's own.
@@ -87,6 +91,35 @@ pub struct ExecOptions {
     pub batch: bool,
 }
 
+/// What may be chosen of the iptables backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IptablesOptions {
+    /// Which of the two iptables; `None` for the one that is in use.
+    pub variant: Option<IptablesVariant>,
+    /// How many networks one set takes at most (ipset's `maxelem`). Sets that are there keep theirs.
+    pub bans_max: u32,
+}
+
+impl Default for IptablesOptions {
+    /// A set takes memory for what it holds, not for what it may hold, so this only bounds what an attacker
+    /// with a botnet can make the kernel keep: about 100 MB.
+    fn default() -> Self {
+        Self {
+            variant: None,
+            bans_max: 1 << 20,
+        }
+    }
+}
+
+/// One of the two iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IptablesVariant {
+    /// `iptables-nft`: its tables are those that `nft list ruleset` shows.
+    Nft,
+    /// `iptables-legacy`: tables of x_tables, guarded by `/run/xtables.lock`.
+    Legacy,
+}
+
 impl Backend {
     /// Name, as written in configuration and shown to the user.
     #[must_use]
@@ -94,6 +127,8 @@ impl Backend {
         match self {
             Self::Nftables(_) => "nftables",
             Self::Pf(_) => "pf",
+            Self::Iptables(_) => "iptables",
+            Self::Ufw => "ufw",
             Self::Route(_) => "route",
             Self::Exec(options) => &options.name,
             Self::Nothing => "none",
@@ -116,6 +151,12 @@ impl Backend {
             Self::Nftables(options) => Ok(Box::new(crate::Nftables::open(*options)?)),
             #[cfg(not(target_os = "linux"))]
             Self::Nftables(_) => Err(not_for_this_system("nftables")),
+            #[cfg(target_os = "linux")]
+            Self::Iptables(options) => Ok(Box::new(crate::Iptables::open(*options)?)),
+            #[cfg(target_os = "linux")]
+            Self::Ufw => Ok(Box::new(crate::Ufw::open()?)),
+            #[cfg(not(target_os = "linux"))]
+            Self::Iptables(_) | Self::Ufw => Err(not_for_this_system("iptables")),
             #[cfg(target_os = "linux")]
             Self::Route(options) => Ok(Box::new(crate::Route::open(*options)?)),
             #[cfg(not(target_os = "linux"))]
@@ -141,18 +182,28 @@ pub struct Choice {
 pub fn choose() -> Result<Choice, FirewallError> {
     let mut missing = Vec::new();
     for (backend, because) in candidates() {
-        match backend.open() {
-            Ok(_) => {
-                return Ok(Choice {
-                    backend,
-                    because: because.to_owned(),
-                });
+        match open_with_reason(&backend) {
+            Ok(reason) => {
+                let because = match reason {
+                    Some(reason) => format!("{because}; {reason}"),
+                    None => because.to_owned(),
+                };
+                return Ok(Choice { backend, because });
             }
             Err(error @ FirewallError::NotPermitted { .. }) => return Err(error),
             Err(error) => missing.push(format!("{}: {error}", backend.name())),
         }
     }
     Err(FirewallError::NoBackend { missing })
+}
+
+/// Opens a backend to see whether that works; what it chose by itself.
+fn open_with_reason(backend: &Backend) -> Result<Option<String>, FirewallError> {
+    match backend {
+        #[cfg(target_os = "linux")]
+        Backend::Iptables(options) => Ok(Some(crate::Iptables::open(*options)?.choice())),
+        other => other.open().map(|_| None),
+    }
 }
 
 /// Best first, each with what speaks for it.
@@ -162,6 +213,10 @@ fn candidates() -> Vec<(Backend, &'static str)> {
             (
                 Backend::Nftables(NftablesOptions::default()),
                 "the kernel has nf_tables; a table of our own works beside firewalld, ufw, iptables and docker",
+            ),
+            (
+                Backend::Iptables(IptablesOptions::default()),
+                "the kernel has no nf_tables that we may use, but iptables and ipset work",
             ),
             (
                 Backend::Route(RouteOptions::default()),

@@ -23,6 +23,8 @@ mod error;
 mod exec;
 mod gateways;
 #[cfg(target_os = "linux")]
+mod iptables;
+#[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
 mod nftables;
@@ -34,9 +36,14 @@ mod route;
 #[cfg(target_os = "linux")]
 mod rtnetlink;
 mod rules;
+#[cfg(target_os = "linux")]
+mod ufw;
 mod watch;
 
-pub use backend::{Backend, Choice, ExecOptions, NftablesOptions, RouteOptions, choose};
+pub use backend::{
+    Backend, Choice, ExecOptions, IptablesOptions, IptablesVariant, NftablesOptions, RouteOptions,
+    choose,
+};
 pub use contract::{
     Change, Counter, Element, Firewall, Health, PREFIX_LEN_MIN_V4, PREFIX_LEN_MIN_V6, Refusal,
     TIMEOUT_MAX, TIMEOUT_MIN, Timeouts, check_net,
@@ -48,6 +55,8 @@ pub use error::FirewallError;
 pub use exec::Exec;
 pub use gateways::DefaultGateways;
 #[cfg(target_os = "linux")]
+pub use iptables::Iptables;
+#[cfg(target_os = "linux")]
 pub use nftables::Nftables;
 pub use own_addresses::OwnAddresses;
 pub use pf::{Pf, PfOptions, setup_lines};
@@ -56,4 +65,6 @@ pub use route::Route;
 pub use rules::{
     BlockType, Hook, JailRules, PortRange, Ports, Protocol, TARPIT_PACKETS_PER_MINUTE,
 };
+#[cfg(target_os = "linux")]
+pub use ufw::Ufw;
 pub use watch::{Seen, Watch};

@@ -23,7 +23,8 @@ use self::kernel_state::{
     ChainShape, KernelState, TableState, read_counters, read_elements, read_sets, read_table,
 };
 use self::names::{Family, SetId, TABLE, jail_chain};
-use self::watch::TableWatch;
+use self::watch::OURS;
+pub(crate) use self::watch::{IPTABLES, TableWatch};
 use crate::contract::{
     Change, Counter, Element, Firewall, Health, Refusal, TIMEOUT_MAX, Timeouts, check_change,
 };
@@ -210,7 +211,10 @@ impl Firewall for Nftables {
     }
 
     fn watch(&self) -> Result<Option<Box<dyn Watch>>, FirewallError> {
-        Ok(Some(Box::new(TableWatch::open(self.kernel.port())?)))
+        Ok(Some(Box::new(TableWatch::open(
+            OURS,
+            Some(self.kernel.port()),
+        )?)))
     }
 
     fn end_connections(&mut self, nets: &[IpNet]) -> Result<usize, FirewallError> {

@@ -28,6 +28,22 @@ pub(crate) fn in_namespace(name: &str, body: impl FnOnce()) {
     run_unshared(name, &ways, body);
 }
 
+/// The same with a mount namespace, and an empty `/run` in it.
+#[allow(
+    dead_code,
+    reason = "for tests of programs that keep locks and settings in files"
+)]
+pub(crate) fn in_namespaces(name: &str, body: impl FnOnce()) {
+    let ways: [&[&str]; 2] = [
+        &["--net", "--mount"],
+        &["--user", "--map-root-user", "--net", "--mount"],
+    ];
+    run_unshared(name, &ways, || {
+        run("mount -t tmpfs none /run");
+        body();
+    });
+}
+
 /// Runs `body` in a fresh user namespace, so without power over the network it is in.
 pub(crate) fn without_power(name: &str, body: impl FnOnce()) {
     run_unshared(name, &[&["--user"]], body);
