@@ -241,6 +241,11 @@ impl Firewall for Exec {
         Ok(None)
     }
 
+    /// A program may act far from this machine, or for one service of it.
+    fn sees_loopback(&self) -> bool {
+        false
+    }
+
     fn notes(&self) -> Vec<String> {
         if self.options.list.is_some() {
             return Vec::new();

@@ -285,6 +285,7 @@ fn a_check_that_fails_is_told_and_all_bans_are_made_again() {
     firewall.configure(&[rules("sshd")]).unwrap();
     apply(&mut firewall, &[ban("sshd", "192.0.2.1/32", None)]);
     assert_eq!(firewall.probe().unwrap(), Health::InPlace);
+    assert!(!firewall.sees_loopback());
     assert!(firewall.notes()[0].starts_with("'mine' has no 'list'"));
 
     programs.write("fails-check", "the table is gone");
