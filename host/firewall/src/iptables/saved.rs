@@ -167,7 +167,9 @@ fn rule(line: &str) -> Option<Rule> {
         }
         None => (("0", "0"), line),
     };
-    let (chain, spec) = rest.strip_prefix("-A ")?.split_once(' ')?;
+    // A rule of nft's own that iptables cannot show has a chain only.
+    let rest = rest.strip_prefix("-A ")?;
+    let (chain, spec) = rest.split_once(' ').unwrap_or((rest, ""));
     Some(Rule {
         chain: chain.to_owned(),
         spec: spec.trim_end().to_owned(),
@@ -233,6 +235,7 @@ COMMIT
     fn a_call_behind_another_rule_or_under_a_condition_does_not_count() {
         for first in [
             "-A INPUT -j ACCEPT\n-A INPUT -j stockade-input\n",
+            "[0:0] -A INPUT\n-A INPUT -j stockade-input\n",
             "-A INPUT -i eth0 -j stockade-input\n",
             "-A INPUT -j stockade-inputs\n",
             "",

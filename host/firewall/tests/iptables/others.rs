@@ -95,6 +95,15 @@ fn harm_by_others_is_told_and_healed(subject: Subject) {
         assert!(what.contains(told), "{harm}: {what}");
         heal(&mut *firewall);
     }
+    if subject != Subject::Legacy {
+        run("nft flush ruleset");
+        let what = missing(&mut *firewall);
+        assert!(
+            what.contains("chain 'stockade-input' of table 'filter'"),
+            "{what}"
+        );
+        heal(&mut *firewall);
+    }
     // Where all is gone, chains and sets.
     let program = subject.program();
     run(&format!("{program} -F"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use stockade_firewall::{BlockType, Hook, PortRange, Ports, Protocol};
@@ -23,6 +24,7 @@ for_each_subject!(
     a_banned_prefix_holds_all_its_hosts_and_no_other,
     a_ban_that_has_run_out_lets_the_host_in_without_our_help,
     a_tarpit_lets_some_packets_through_and_no_more,
+    no_packet_slips_through_while_rules_are_changed,
 );
 
 /// What became of an attempt.
@@ -273,4 +275,45 @@ fn a_tarpit_lets_some_packets_through_and_no_more(subject: Subject) {
             "{to}: {through} of 50 came through"
         );
     }
+}
+
+fn no_packet_slips_through_while_rules_are_changed(subject: Subject) {
+    let world = world();
+    let mut firewall = subject.open();
+    let all = |hook: Hook| {
+        let mut jail = rules("all", &[], &[], BlockType::Drop);
+        jail.hooks = BTreeSet::from([hook]);
+        jail
+    };
+    firewall.configure(&[all(Hook::Input)]).unwrap();
+    apply(&mut *firewall, &world.bans("all"));
+    let [to, _] = world.attacker.server();
+    let socket = udp_from(&world.attacker, &to, 22, b"attacker");
+    let (sent, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                socket.send(b"attacker").unwrap();
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for round in 0..4 {
+            for hook in [Hook::Input, Hook::Prerouting, Hook::Input, Hook::Prerouting] {
+                let before = sent.load(Ordering::Relaxed);
+                let mut jails = vec![all(hook)];
+                if round % 2 == 0 {
+                    // Something else stays in the other table, or comes into it.
+                    let mut other = sshd();
+                    other.hooks = Hook::ALL.into();
+                    jails.push(other);
+                }
+                firewall.configure(&jails).unwrap();
+                assert!(sent.load(Ordering::Relaxed) > before);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let [to_good, _] = world.good.server();
+    udp_from(&world.good, &to_good, 22, b"good");
+    assert_eq!(world.received(), b"good");
 }
