@@ -29,7 +29,7 @@ use stockade_firewall::{
     IptablesVariant, JailRules, PortRange, Ports, Protocol,
 };
 
-use crate::namespace::in_namespaces;
+use crate::namespace::{command, in_namespaces, wait_until};
 
 /// What is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +182,14 @@ fn assert_expires(elements: &[Element], network: &str, seconds: Option<u64>) {
         }
         (left, wanted) => panic!("{network} ends in {left:?}, wanted {wanted:?}"),
     }
+}
+
+/// Destroys a set that no rule asks any more; nf_tables lets go of it a moment after it has said so.
+fn destroy(set: &str) {
+    wait_until("the kernel lets go of the set", || {
+        let status = command("ipset").args(["destroy", set]).status();
+        status.unwrap().success()
+    });
 }
 
 /// What is said to be missing.

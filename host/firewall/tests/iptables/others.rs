@@ -9,9 +9,10 @@ use stockade_firewall::{
     Protocol, Seen, Wanted, difference,
 };
 
-use crate::namespace::{command, run, run_with_input, wait_until};
+use crate::namespace::{command, run, run_with_input};
 use crate::{
-    Subject, apply, assert_expires, ban, banned, for_each_subject, jail, missing, net, rules, sshd,
+    Subject, apply, assert_expires, ban, banned, destroy, for_each_subject, jail, missing, net,
+    rules, sshd,
 };
 
 /// Longer than any of these waits takes; a change ends them at once.
@@ -21,6 +22,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 for_each_subject!(
     harm_by_others_is_told_and_healed,
+    rules_chains_and_sets_that_are_gone_come_back,
     what_others_put_into_our_sets_is_corrected,
     rules_of_others_stay_byte_for_byte,
     a_set_of_our_name_and_another_type_is_replaced,
@@ -95,6 +97,12 @@ fn harm_by_others_is_told_and_healed(subject: Subject) {
         assert!(what.contains(told), "{harm}: {what}");
         heal(&mut *firewall);
     }
+}
+
+fn rules_chains_and_sets_that_are_gone_come_back(subject: Subject) {
+    let mut firewall = subject.open();
+    heal(&mut *firewall);
+    let program = subject.program();
     if subject != Subject::Legacy {
         run("nft flush ruleset");
         let what = missing(&mut *firewall);
@@ -104,14 +112,9 @@ fn harm_by_others_is_told_and_healed(subject: Subject) {
         );
         heal(&mut *firewall);
     }
-    // Where all is gone, chains and sets.
-    let program = subject.program();
     run(&format!("{program} -F"));
     run(&format!("{program} -X stockade-input"));
-    wait_until("the kernel lets go of the set", || {
-        let destroyed = command("ipset").args(["destroy", "stk4-sshd"]).status();
-        destroyed.unwrap().success()
-    });
+    destroy("stk4-sshd");
     let what = missing(&mut *firewall);
     assert!(
         what.contains("iptables: chain 'stockade-input' of table 'filter'"),
@@ -223,10 +226,7 @@ fn a_set_of_our_name_and_another_type_is_replaced(subject: Subject) {
         assert_eq!(firewall.probe().unwrap(), Health::InPlace, "{foreign}");
         // The same while our rules are there.
         run(&format!("{} -F stockade-input", subject.program()));
-        wait_until("the kernel lets go of the set", || {
-            let destroyed = command("ipset").args(["destroy", "stk4-sshd"]).status();
-            destroyed.unwrap().success()
-        });
+        destroy("stk4-sshd");
         run_with_input("ipset restore", "create stk4-sshd hash:ip\n");
         let rule = "-m set --match-set stk4-sshd src -j DROP";
         run(&format!("{} -A stockade-input {rule}", subject.program()));
