@@ -16,7 +16,7 @@ use crate::{Failure, freebsd, plugins, say, workspace};
 use count::Count;
 
 /// What tests start, beside what every Debian has. The demo asks for its own.
-const PROGRAMS: [Needed; 6] = [
+const PROGRAMS: [Needed; 9] = [
     Needed {
         program: "fail2ban-client",
         package: "fail2ban",
@@ -24,6 +24,18 @@ const PROGRAMS: [Needed; 6] = [
     Needed {
         program: "nft",
         package: "nftables",
+    },
+    Needed {
+        program: "iptables",
+        package: "iptables",
+    },
+    Needed {
+        program: "ipset",
+        package: "ipset",
+    },
+    Needed {
+        program: "ufw",
+        package: "ufw",
     },
     Needed {
         program: "ip",

@@ -2,7 +2,8 @@
 
 use stockade_firewall::{Backend, FirewallError, Iptables, IptablesOptions, IptablesVariant};
 
-use crate::namespace::{in_namespaces, run, without_power};
+use crate::in_namespaces;
+use crate::namespace::{run, without_power};
 
 fn choice() -> String {
     Iptables::open(IptablesOptions::default()).unwrap().choice()

@@ -29,7 +29,7 @@ use stockade_firewall::{
     IptablesVariant, JailRules, PortRange, Ports, Protocol,
 };
 
-use crate::namespace::{command, in_namespaces, wait_until};
+use crate::namespace::{command, have, wait_until};
 
 /// What is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,15 +89,35 @@ macro_rules! for_each_subject {
 }
 pub(crate) use for_each_subject;
 
+/// Runs `body` in namespaces of its own, where iptables and ipset are installed.
+fn in_namespaces(name: &str, body: impl FnOnce()) {
+    let programs: [&[&str]; 3] = [
+        &["iptables-nft", "-V"],
+        &["iptables-legacy", "-V"],
+        &["ipset", "--version"],
+    ];
+    if have(&programs) {
+        namespace::in_namespaces(name, body);
+    }
+}
+
+/// The same where ufw is installed, and we may read its files to copy them.
+fn in_namespaces_with_ufw(name: &str, body: impl FnOnce()) {
+    if have(&[&["ufw", "version"], &["cat", "/etc/ufw/user.rules"]]) {
+        in_namespaces(name, body);
+    }
+}
+
 fn run_case(path: &str, subject: Subject, case: fn(Subject)) {
     // The harness leaves out the name of the crate.
     let (_, name) = path.split_once("::").unwrap();
-    in_namespaces(name, || {
-        if subject == Subject::Ufw {
+    match subject {
+        Subject::Nft | Subject::Legacy => in_namespaces(name, || case(subject)),
+        Subject::Ufw => in_namespaces_with_ufw(name, || {
             ufw::enable();
-        }
-        case(subject);
-    });
+            case(subject);
+        }),
+    }
 }
 
 fn jail(name: &str) -> JailName {

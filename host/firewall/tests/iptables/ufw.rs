@@ -2,8 +2,8 @@
 
 use stockade_firewall::Health;
 
-use crate::namespace::{in_namespaces, run};
-use crate::{Subject, apply, ban, banned, missing, net, sshd};
+use crate::namespace::run;
+use crate::{Subject, apply, ban, banned, in_namespaces_with_ufw, missing, net, sshd};
 
 /// Gives ufw files of its own and switches it on; whoever is not banned may come to the ports that tests use.
 pub(crate) fn enable() {
@@ -29,7 +29,7 @@ fn set_manage_builtins() {
 
 #[test]
 fn a_reload_of_ufw_and_a_restart_leave_bans_enforced() {
-    in_namespaces(
+    in_namespaces_with_ufw(
         "ufw::a_reload_of_ufw_and_a_restart_leave_bans_enforced",
         || {
             enable();
@@ -52,7 +52,7 @@ fn a_reload_of_ufw_and_a_restart_leave_bans_enforced() {
 
 #[test]
 fn a_ufw_that_flushes_all_rules_is_noticed_and_our_rules_are_made_anew() {
-    in_namespaces(
+    in_namespaces_with_ufw(
         "ufw::a_ufw_that_flushes_all_rules_is_noticed_and_our_rules_are_made_anew",
         || {
             enable();
@@ -77,7 +77,7 @@ fn a_ufw_that_flushes_all_rules_is_noticed_and_our_rules_are_made_anew() {
 
 #[test]
 fn ufws_own_files_and_rules_stay_as_they_are() {
-    in_namespaces("ufw::ufws_own_files_and_rules_stay_as_they_are", || {
+    in_namespaces_with_ufw("ufw::ufws_own_files_and_rules_stay_as_they_are", || {
         enable();
         let sums = || {
             let listing = run("find /etc/ufw /etc/default/ufw -type f -exec sha256sum {} ;");
@@ -97,7 +97,7 @@ fn ufws_own_files_and_rules_stay_as_they_are() {
 
 #[test]
 fn a_ufw_that_is_switched_off_or_not_installed_is_told_in_words() {
-    in_namespaces(
+    in_namespaces_with_ufw(
         "ufw::a_ufw_that_is_switched_off_or_not_installed_is_told_in_words",
         || {
             enable();

@@ -89,6 +89,22 @@ fn succeeds(command: &mut Command) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
+/// Whether these commands succeed; where they do not, the test says that it is skipped, or fails.
+#[allow(dead_code, reason = "for tests that need more than all of them do")]
+pub(crate) fn have(commands: &[&[&str]]) -> bool {
+    let works = |words: &&[&str]| succeeds(command(words[0]).args(&words[1..]));
+    let Some(missing) = commands.iter().find(|words| !works(words)) else {
+        return true;
+    };
+    let missing = missing.join(" ");
+    assert!(
+        std::env::var_os(MUST_RUN).is_none(),
+        "needs what '{missing}' asks for"
+    );
+    write_line(&format!("skipped: needs what '{missing}' asks for"));
+    false
+}
+
 /// Runs a command that must succeed; what it printed.
 #[track_caller]
 pub(crate) fn run(line: &str) -> String {
