@@ -58,7 +58,7 @@ fn own_client() -> Option<IpAddr> {
 fn client_above() -> Option<IpAddr> {
     let processes = Processes::list().ok()?;
     let mut lineage = processes.lineage(std::process::id());
-    lineage.find_map(|(_, above)| ssh::client(&ssh::read_of_process(above, "environ").ok()?))
+    lineage.find_map(|(_, above)| ssh::client(&ssh::environ(above).ok()?))
 }
 
 /// Who was it before sudo, or is it.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use stockade_core::canonical;
 
 /// The two ends of a TCP connection, IPv4-mapped addresses as IPv4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     pub(crate) here: SocketAddr,

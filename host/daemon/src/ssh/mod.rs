@@ -9,11 +9,11 @@ mod sessions;
 pub(crate) use accounts::name_of;
 pub(crate) use connections::{client, without_zone};
 pub(crate) use logins::{LOGINS, logins};
-pub(crate) use processes::{Processes, read as read_of_process};
+pub(crate) use processes::{Processes, environ};
 pub(crate) use sessions::look;
 
 /// The text of a file; empty where it cannot be read.
 pub(crate) fn text(path: &str) -> String {
-    let bytes = processes::read_at_most(std::path::Path::new(path)).unwrap_or_default();
+    let bytes = processes::read_file(std::path::Path::new(path)).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -19,9 +19,11 @@ pub(crate) struct Process {
 /// Longest chain of ancestors that is followed; sessions have a dozen.
 const ANCESTORS_MAX: usize = 256;
 
-/// How much is read of one file: `environ` and `net/tcp` are the long ones, and a host with a million
-/// connections has a list of 150 MB.
+/// How much is read of one file: the list of connections is the longest, 150 MB on a host with a million.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// How much is read of an environment, which may be megabytes of what a user wrote: more than a login has.
+const ENVIRON_BYTES_MAX: u64 = 64 * 1024;
 
 /// All processes of this moment.
 #[derive(Debug)]
@@ -67,18 +69,27 @@ fn path(pid: Pid, file: &str) -> PathBuf {
     Path::new("/proc").join(pid.to_string()).join(file)
 }
 
-/// The bytes of a file of a process.
+/// The beginning of the environment that a process was started with.
 ///
 /// # Errors
 /// Where it has ended, or is another user's.
-pub(crate) fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
-    read_at_most(&path(pid, file))
+pub(crate) fn environ(pid: Pid) -> io::Result<Vec<u8>> {
+    read_at_most(&path(pid, "environ"), ENVIRON_BYTES_MAX)
+}
+
+/// The bytes of another file of a process.
+fn read(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
+    read_file(&path(pid, file))
 }
 
 /// The bytes of a file, up to a length that no sound one has.
-pub(crate) fn read_at_most(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, BYTES_MAX)
+}
+
+fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    File::open(path)?.take(max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

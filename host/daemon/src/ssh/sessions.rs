@@ -10,7 +10,7 @@
 //! - the process right below that one is wholly one user, and he is an administrator: it is who logged in,
 //!   whatever was started from there with other rights.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
@@ -63,14 +63,16 @@ pub(crate) fn look(admins: &[Admin]) -> Found {
         return found;
     }
     let listed = connections();
-    let uids = admin_uids(admins, &text("/etc/passwd"), &text("/etc/group"));
+    let mut judge = Judge {
+        processes: &processes,
+        admins: admin_uids(admins, &text("/etc/passwd"), &text("/etc/group")),
+        servers: BTreeMap::new(),
+        holders: BTreeMap::new(),
+    };
     let mut peers = BTreeSet::new();
     for claim in claims {
-        let sockets = listed
-            .iter()
-            .filter(|(listed, _)| *listed == claim.connection);
-        let mut sockets = sockets.map(|(_, socket)| *socket);
-        if sockets.any(|socket| is_of_admin(&processes, claim.pid, socket, &uids)) {
+        let socket = listed.get(&claim.connection);
+        if socket.is_some_and(|socket| judge.is_of_admin(claim.pid, *socket)) {
             peers.insert(claim.connection.peer.ip());
         }
     }
@@ -94,7 +96,7 @@ fn blind(error: &io::Error) -> Found {
 fn claims(processes: &Processes) -> (Vec<Claim>, Option<io::Error>) {
     let (mut claims, mut hidden) = (Vec::new(), None);
     for pid in processes.on_terminals() {
-        match processes::read(pid, "environ") {
+        match processes::environ(pid) {
             Ok(environ) => {
                 claims.extend(ssh_connection(&environ).map(|connection| Claim { pid, connection }))
             }
@@ -107,17 +109,34 @@ fn claims(processes: &Processes) -> (Vec<Claim>, Option<io::Error>) {
 }
 
 /// The established connections of this network namespace.
-fn connections() -> Vec<(Connection, u64)> {
+fn connections() -> BTreeMap<Connection, u64> {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(text);
     tables.iter().flat_map(|table| established(table)).collect()
 }
 
-/// Whether a process descends from a session that an administrator has by this socket.
-fn is_of_admin(processes: &Processes, pid: Pid, socket: u64, admins: &BTreeSet<u32>) -> bool {
-    let mut lineage = processes.lineage(pid);
-    let session = lineage.find(|(_, above)| is_server(*above) && processes::holds(*above, socket));
-    let user = session.and_then(|(below, _)| processes::user(below));
-    user.is_some_and(|user| admins.contains(&user))
+/// Judges claims. What was found out about a process is remembered for as long as one look takes: a user
+/// may have thousands of processes, each below all others, that claim something.
+struct Judge<'a> {
+    processes: &'a Processes,
+    admins: BTreeSet<u32>,
+    servers: BTreeMap<Pid, bool>,
+    holders: BTreeMap<(Pid, u64), bool>,
+}
+
+impl Judge<'_> {
+    /// Whether a process descends from a session that an administrator has by this socket.
+    fn is_of_admin(&mut self, pid: Pid, socket: u64) -> bool {
+        let mut lineage = self.processes.lineage(pid);
+        let session = lineage.find(|(_, above)| self.is_server_of(*above, socket));
+        let user = session.and_then(|(below, _)| processes::user(below));
+        user.is_some_and(|user| self.admins.contains(&user))
+    }
+
+    fn is_server_of(&mut self, pid: Pid, socket: u64) -> bool {
+        let is_server = *self.servers.entry(pid).or_insert_with(|| is_server(pid));
+        let holds = || processes::holds(pid, socket);
+        is_server && *self.holders.entry((pid, socket)).or_insert_with(holds)
+    }
 }
 
 /// Whether a process is an ssh server that is root, and not a user's own or what a user has called with
