@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 use stockade_tests::{Place, banned, blackholes, in_namespace, wait_until};
@@ -118,5 +119,37 @@ fn no_backend_at_all_is_an_error_that_says_so() {
         let told = place.stockade(&["run"]);
         let err = &told.assert_code(1).err;
         assert!(err.contains("cannot use pf: "), "{err}");
+    });
+}
+
+#[test]
+fn programs_of_the_operators_own_enforce_bans_beside_nftables() {
+    in_namespace(|| {
+        let jails = two_jails("[\"nftables\", \"list\"]", "\"list\"");
+        let place = Place::new(&format!(
+            "[firewall.exec.list]\n\
+             ban = [\"{{dir}}/list\", \"ban\", \"<ip>\", \"<jail>\"]\n\
+             unban = [\"{{dir}}/list\", \"unban\", \"<ip>\", \"<jail>\"]\n\
+             {jails}"
+        ));
+        let script = format!("#!/bin/sh\necho \"$*\" >> {}/told\n", place.dir());
+        place.write("list", &script);
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(place.path("list"), mode).unwrap();
+        let (mut one, mut two) = (place.log_file("one.log"), place.log_file("two.log"));
+        let _daemon = place.start();
+        one.failures(3, &["192.0.2.1"]);
+        two.failures(3, &["2001:db8::1"]);
+        let told = || {
+            let text = std::fs::read_to_string(place.path("told")).unwrap_or_default();
+            let lines: BTreeSet<String> = text.lines().map(str::to_owned).collect();
+            lines
+        };
+        let bans = ids(&["ban 192.0.2.1 one", "ban 2001:db8::/64 two"]);
+        wait_until("the program is told", || told() == bans);
+        wait_until("nftables too", || banned("one") == ids(&["192.0.2.1"]));
+        place.stockade(&["unban", "192.0.2.1"]).assert_code(0);
+        assert!(told().contains("unban 192.0.2.1 one"), "{:?}", told());
+        assert_eq!(banned("one"), ids(&[]));
     });
 }

@@ -40,10 +40,11 @@ pub use network::{HttpOrigin, IgnoreEntry, PortRange, Ports, Protocol, Scheme};
 pub use presence::Presence;
 pub use reference::settings_reference;
 pub use settings::{
-    AbsentJail, Admin, BlockType, BrokenJail, DaemonSettings, DatePattern, Dialect, EXEC_TAGS,
-    Enforcement, ExecSettings, FieldCondition, FieldRule, FieldValue, FilterChoice, FilterSettings,
-    FirewallBackend, FirewallSettings, Grants, Hook, HttpGrant, IGNORE_CACHE_TAGS, IGNORE_TAGS,
-    IgnoreCache, JailRules, JailSettings, JsonSettings, LogBackend, LogLevel, LogTarget, LogZone,
-    NeverBan, PluginLimits, PluginSettings, Settings, UseDns,
+    AbsentJail, Admin, BlockType, BrokenJail, DaemonSettings, DatePattern, Dialect,
+    EXEC_FIREWALL_TAGS, EXEC_TAGS, Enforcement, ExecFirewall, ExecSettings, FieldCondition,
+    FieldRule, FieldValue, FilterChoice, FilterSettings, FirewallBackend, FirewallSettings, Grants,
+    Hook, HttpGrant, IGNORE_CACHE_TAGS, IGNORE_TAGS, IgnoreCache, JailRules, JailSettings,
+    JsonSettings, LogBackend, LogLevel, LogTarget, LogZone, NeverBan, PluginLimits, PluginSettings,
+    Settings, UseDns,
 };
 pub use source::{FileIndex, Located, Origin, Position, Sources};

@@ -183,7 +183,7 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> (Settings,
     }
 
     let daemon = sections::daemon::daemon(daemon, reading);
-    let firewall = sections::daemon::firewall(firewall, reading);
+    let firewall = sections::firewall::firewall(firewall, reading);
     let plugins = read_plugins(plugins, &daemon.plugin_dir, reading);
     let exec = read_exec(exec, &plugins, reading);
     let mut keys = Keys::new(Section::Defaults, defaults, reading);
@@ -193,13 +193,12 @@ pub(crate) fn read_all(files: &ConfigFiles, reading: &mut Reading) -> (Settings,
         filters: &filters,
         plugins: &plugins,
         exec: &exec,
+        firewalls: &firewall.exec,
         services: &files.services,
         host: files.host.as_deref(),
         defaults: &defaults,
     };
-    for action in &defaults.actions {
-        sections::jail::acts(action, &known, reading);
-    }
+    sections::jail::check_names(&defaults.actions, &defaults.firewall, &known, reading);
     let jails = read_jails(jail_files, &known, reading);
     let sound = filters
         .iter()

@@ -24,6 +24,8 @@ pub(crate) enum Section {
     HttpGrant,
     Limits,
     Exec,
+    /// `[firewall.exec.NAME]`
+    ExecFirewall,
     /// The top of a filter file.
     Filter,
 }
@@ -45,6 +47,7 @@ impl Section {
             Self::HttpGrant => "'http' of [plugins.NAME.grant]",
             Self::Limits => "[plugins.NAME.limits]",
             Self::Exec => "[exec.NAME]",
+            Self::ExecFirewall => "[firewall.exec.NAME]",
             Self::Filter => "a filter",
         }
     }
@@ -69,6 +72,9 @@ impl Section {
             Self::HttpGrant => "`http = [{ … }]` of `[plugins.NAME.grant]`",
             Self::Limits => "`[plugins.NAME.limits]`",
             Self::Exec => "`[exec.NAME]`: a program that is run for each ban, without a shell",
+            Self::ExecFirewall => {
+                "`[firewall.exec.NAME]`: programs that enforce bans, without a shell; see [exec](firewall/exec.md)"
+            }
             Self::Filter => "`filters/NAME.toml`",
         }
     }
@@ -102,8 +108,8 @@ const fn key(
 }
 
 use Section::{
-    Daemon, Defaults, Exec, Filter, Firewall, Grant, HttpGrant, IgnoreCache, Increment, Jail,
-    JailFilter, Limits, Plugin, Root,
+    Daemon, Defaults, Exec, ExecFirewall, Filter, Firewall, Grant, HttpGrant, IgnoreCache,
+    Increment, Jail, JailFilter, Limits, Plugin, Root,
 };
 
 /// Every key, in the order in which a reader wants to meet them.
@@ -130,6 +136,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Firewall, "widest_ipv4", "8 to 32", "16", "The shortest prefix of an IPv4 network that may be banned, by whomever."),
     key(Firewall, "widest_ipv6", "12 to 128", "32", "The same for IPv6. A smaller `ipv6_prefix` of a jail counts as this."),
     key(Firewall, "bans_per_minute", "0 to 100000", "1000", "So many bans a minute are made because of failures; further ones are held until `stockade confirm`. 0 for any number."),
+    key(Firewall, "exec", "tables by name", "", "Programs of your own that enforce bans, for jails that name them as their `firewall`."),
 
     key(Defaults, "maxretry", "1 to 1000", "5", "How many failures within `findtime` lead to a ban."),
     key(Defaults, "findtime", "time", "\"10m\"", "How long a failure counts."),
@@ -146,7 +153,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(Defaults, "logtimezone", "\"local\", \"UTC\", \"+02:00\" or a name such as \"Europe/Berlin\"", "\"local\"", "The zone of dates in the log that name none."),
     key(Defaults, "backend", "\"auto\", \"file\", \"journal\" or \"stdin\"", "\"auto\"", "Where lines are read from. `auto`: the journal where the jail has a `journalmatch` and the host has a journal, else the files of `logpath`."),
     key(Defaults, "protocol", "list of \"tcp\" and \"udp\", or \"all\"", "", "The protocols that are closed to who is banned; TCP where the jail names ports, all where it does not."),
-    key(Defaults, "firewall", "name, list of names, or \"none\"", "\"auto\"", "What enforces bans: `nftables`, `route` (routes that lead nowhere), on FreeBSD `pf`, or `auto` for the best that this host has; several are filled side by side. `none`: no firewall, and only actions are told."),
+    key(Defaults, "firewall", "name, list of names, or \"none\"", "\"auto\"", "What enforces bans: `nftables`, `route` (routes that lead nowhere), on FreeBSD `pf`, a name of `[firewall.exec.NAME]`, or `auto` for the best that this host has; several are filled side by side. `none`: no firewall, and only actions are told."),
     key(Defaults, "hooks", "list of \"input\", \"forward\" and \"prerouting\"", "[\"input\"]", "Where packets are stopped. `input`: what is addressed to this host. `forward`: what it passes on, such as connections to containers, by the container's own port. `prerouting`: whatever comes in, by the port that the sender named, so that published ports of containers are closed too."),
     key(Defaults, "blocktype", "\"drop\", \"reject\" or \"tarpit\"", "\"drop\"", "What happens to packets of who is banned. `reject` answers TCP with a reset and the rest with ICMP; `tarpit` lets 10 in a minute through, so that who is banned wastes his time."),
     key(Defaults, "end_connections", "true or false", "false", "Whether a ban also ends the connections that who is banned has open."),
@@ -192,6 +199,15 @@ pub(crate) const KEYS: &[Key] = &[
     key(Exec, "unban", "list", "", "The same, run when the ban ends."),
     key(Exec, "timeout", "time", "\"60s\"", "After this time the program is killed, up to an hour."),
     key(Exec, "restored", "true or false", "true", "Whether it is told again of bans that outlived a restart."),
+
+    key(ExecFirewall, "ban", "list", "", "An absolute path and arguments, run for each ban; has to succeed for what is banned already. Tags in them: `<ip>`, `<family>`, `<jail>`, `<timeout>`. Required."),
+    key(ExecFirewall, "unban", "list", "", "The same, run when a ban ends. Required."),
+    key(ExecFirewall, "list", "list", "", "Prints what is banned: on each line a jail and an address or network."),
+    key(ExecFirewall, "check", "list", "", "Exits with 0 if all is in place."),
+    key(ExecFirewall, "start", "list", "", "Sets up what is missing and keeps bans that are there; run at every start and reload, and after a failed `check`."),
+    key(ExecFirewall, "stop", "list", "", "Takes all away, bans too. Without it every ban is ended by `unban`."),
+    key(ExecFirewall, "timeout", "time", "\"60s\"", "After this time a program is killed, up to an hour."),
+    key(ExecFirewall, "batch", "true or false", "false", "Whether `ban` and `unban` are called once for many bans, which come as JSON on standard input."),
 
     key(Filter, "description", "text", "", "What the filter recognises, for people."),
     key(Filter, "format", "\"text\" or \"json\"", "\"text\"", "What a line of the log is. `json`: a JSON object, judged by its fields; see [Writing a filter](writing-a-filter.md#logs-of-json)."),

@@ -139,6 +139,8 @@ pub struct FirewallSettings {
     pub admins: Vec<Admin>,
     /// Bounds on what is banned.
     pub safeguards: Safeguards,
+    /// `[firewall.exec.NAME]`: programs that jails name as their `firewall`, used or not.
+    pub exec: BTreeMap<PluginName, ExecFirewall>,
 }
 
 /// Addresses that are never banned, and that the daemon finds out by itself.
@@ -160,6 +162,31 @@ pub enum Admin {
     /// Every member of this group: `@NAME`.
     Group(String),
 }
+
+/// `[firewall.exec.NAME]`: programs of the operator's own that enforce bans. Each is an absolute path and
+/// arguments, those of `ban` and `unban` with [`EXEC_FIREWALL_TAGS`] unless `batch` is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecFirewall {
+    /// Bans.
+    pub ban: Vec<String>,
+    /// Ends a ban.
+    pub unban: Vec<String>,
+    /// Prints what is banned.
+    pub list: Option<Vec<String>>,
+    /// Says whether all is in place.
+    pub check: Option<Vec<String>>,
+    /// Sets up.
+    pub start: Option<Vec<String>>,
+    /// Takes all away.
+    pub stop: Option<Vec<String>>,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// Whether `ban` and `unban` are called once for many bans.
+    pub batch: bool,
+}
+
+/// What an argument of [`ExecFirewall::ban`] and `unban` may hold between `<` and `>`.
+pub const EXEC_FIREWALL_TAGS: [&str; 4] = ["ip", "family", "jail", "timeout"];
 
 /// How the bans of a jail are enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +212,8 @@ pub enum FirewallBackend {
     Pf,
     /// Routes that lead nowhere.
     Route,
+    /// Programs, one of [`FirewallSettings::exec`].
+    Exec(PluginName),
 }
 
 /// A place on a packet's way where it is stopped.

@@ -66,7 +66,6 @@ fn the_defaults_of_the_reference_are_those_that_hold() {
     let shown = loaded.settings.unwrap();
     if !cfg!(target_os = "freebsd") {
         assert_eq!(shown.daemon, bare.daemon);
-        assert_eq!(shown.firewall, bare.firewall);
     }
     assert_eq!(shown.firewall, bare.firewall);
     assert_eq!(shown.jails.len(), 2);
@@ -431,6 +430,7 @@ proptest! {
             Section::Grant => format!("[plugins.x.grant]\n{} = {value}", key.name),
             Section::HttpGrant => format!("[plugins.x]\ngrant.http = [{{ {} = {value} }}]", key.name),
             Section::Limits => format!("[plugins.x.limits]\n{} = {value}", key.name),
+            Section::ExecFirewall => format!("[firewall.exec.x]\n{} = {value}", key.name),
             Section::Exec => format!("[exec.x]\n{} = {value}", key.name),
             Section::Filter => format!("{} = {value}", key.name),
         };

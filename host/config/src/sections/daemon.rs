@@ -1,15 +1,12 @@
-//! `[daemon]` and `[firewall]`.
+//! `[daemon]`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stockade_core::Safeguards;
-
-use super::safeguards;
 use crate::diagnostic::quoted;
 use crate::reading::{self, Found, Keys, Reading};
 use crate::reference::Section;
-use crate::settings::{DaemonSettings, FirewallSettings, LogLevel, LogTarget};
+use crate::settings::{DaemonSettings, LogLevel, LogTarget};
 use crate::tree::Table;
 
 /// What fits into `sun_path` with its final NUL on every system (unix(4) of FreeBSD: 104 bytes,
@@ -75,47 +72,6 @@ pub(crate) fn daemon(table: Table, reading: &mut Reading) -> DaemonSettings {
         plugin_dir: keys
             .get("plugin_dir", absolute_path)
             .unwrap_or(default.plugin_dir),
-    };
-    keys.finish();
-    settings
-}
-
-impl FirewallSettings {
-    /// Before the filters of iptables, ufw, firewalld and most hand-written tables, which are at 0 and
-    /// later, and after connection tracking.
-    const PRIORITY: i32 = -10;
-
-    /// The settings of a daemon without configuration.
-    #[must_use]
-    pub fn builtin() -> Self {
-        Self {
-            priority: Self::PRIORITY,
-            never_ban: safeguards::all_kinds(),
-            admins: safeguards::usual_admins(),
-            safeguards: Safeguards::default(),
-        }
-    }
-}
-
-/// Chains of filters stand after connection tracking (`NF_IP_PRI_CONNTRACK`, -200); a number over 1000
-/// is a slip.
-const PRIORITY: std::ops::RangeInclusive<i32> = -199..=1000;
-
-pub(crate) fn firewall(table: Table, reading: &mut Reading) -> FirewallSettings {
-    let mut keys = Keys::new(Section::Firewall, table, reading);
-    let settings = FirewallSettings {
-        priority: keys
-            .get("priority", |reading, found| {
-                reading::number(reading, found, PRIORITY)
-            })
-            .unwrap_or(FirewallSettings::PRIORITY),
-        never_ban: keys
-            .get("never_ban", safeguards::never_ban)
-            .unwrap_or_else(safeguards::all_kinds),
-        admins: keys
-            .get("admins", safeguards::admins)
-            .unwrap_or_else(safeguards::usual_admins),
-        safeguards: safeguards::safeguards(&mut keys),
     };
     keys.finish();
     settings

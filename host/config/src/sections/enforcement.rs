@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::reading::{self, Found, Keys, Reading};
+use crate::sections::rules::plugin_name;
 use crate::settings::{BlockType, Enforcement, FirewallBackend, Hook};
+use crate::source::Located;
 use crate::tree::{Node, Value};
 
 /// Each costs a thread, and there are not so many kinds.
@@ -31,12 +33,18 @@ impl Enforcement {
         }
     }
 
-    /// Reads what is in `keys`; what is not given there is taken from `self`.
-    pub(crate) fn read(&self, keys: &mut Keys<'_>) -> Self {
+    /// Reads what is in `keys` beside `firewall`; what is not given is taken from `self`.
+    pub(crate) fn read(
+        &self,
+        keys: &mut Keys<'_>,
+        firewall: Option<&[Located<FirewallBackend>]>,
+    ) -> Self {
+        let values = |named: &[Located<FirewallBackend>]| {
+            let values = named.iter().map(|backend| backend.value.clone());
+            values.collect()
+        };
         Self {
-            firewall: keys
-                .get("firewall", backends)
-                .unwrap_or_else(|| self.firewall.clone()),
+            firewall: firewall.map_or_else(|| self.firewall.clone(), values),
             hooks: keys
                 .get("hooks", hooks)
                 .unwrap_or_else(|| self.hooks.clone()),
@@ -48,8 +56,21 @@ impl Enforcement {
     }
 }
 
+/// The words for backends of stockade's own, `none` left out.
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+    BACKENDS.iter().map(|(word, _)| *word)
+}
+
+/// Whether this word is taken by stockade.
+pub(crate) fn is_builtin(word: &str) -> bool {
+    word == "none" || words().any(|known| known == word)
+}
+
 /// Reads `firewall`: one or several backends, or `none`.
-fn backends(reading: &mut Reading, found: &Found) -> Option<Vec<FirewallBackend>> {
+pub(crate) fn backends(
+    reading: &mut Reading,
+    found: &Found,
+) -> Option<Vec<Located<FirewallBackend>>> {
     if matches!(&found.node.value, Value::Text(text) if text == "none") {
         return Some(Vec::new());
     }
@@ -57,13 +78,14 @@ fn backends(reading: &mut Reading, found: &Found) -> Option<Vec<FirewallBackend>
         return None;
     }
     let backends = reading::list(reading, found, BACKENDS_MAX, backend)?;
-    let mut unique = Vec::new();
+    let mut unique: Vec<Located<FirewallBackend>> = Vec::new();
     for backend in backends {
-        if !unique.contains(&backend) {
+        if unique.iter().all(|other| other.value != backend.value) {
             unique.push(backend);
         }
     }
-    if unique.len() > 1 && unique.contains(&FirewallBackend::Auto) {
+    let is_auto = |backend: &Located<_>| backend.value == FirewallBackend::Auto;
+    if unique.len() > 1 && unique.iter().any(is_auto) {
         let message = "'firewall' is \"auto\" or a list of backends by name";
         reading.error(found.at(), message, None);
         return None;
@@ -71,18 +93,23 @@ fn backends(reading: &mut Reading, found: &Found) -> Option<Vec<FirewallBackend>
     (!unique.is_empty()).then_some(unique)
 }
 
-fn backend(reading: &mut Reading, node: &Node) -> Option<FirewallBackend> {
-    let known = BACKENDS
-        .iter()
-        .map(|(word, backend)| (*word, Some(backend)));
-    let words: Vec<_> = known.chain([("none", None)]).collect();
-    let backend = reading::one_of(reading, "firewall", node, &words)?;
-    if backend.is_none() {
+fn backend(reading: &mut Reading, node: &Node) -> Option<Located<FirewallBackend>> {
+    let word = reading::word_of(reading, "firewall", node)?;
+    if word.value == "none" {
         // Alone it was read above.
         let message = "'firewall' is \"none\" or a list of backends by name";
         reading.error(node.origin, message, None);
+        return None;
     }
-    backend.cloned()
+    let mut builtin = BACKENDS.iter();
+    let value = match builtin.find(|(known, _)| *known == word.value) {
+        Some((_, backend)) => backend.clone(),
+        None => FirewallBackend::Exec(plugin_name(reading, "firewall", node)?.value),
+    };
+    Some(Located {
+        value,
+        origin: node.origin,
+    })
 }
 
 /// Reads `hooks`.

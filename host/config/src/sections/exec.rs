@@ -121,7 +121,10 @@ pub(crate) fn check_tags(
     });
     for tag in tags.filter(|tag| !known.contains(tag)) {
         let known: Vec<String> = known.iter().map(|tag| format!("<{tag}>")).collect();
-        let hint = format!("there are {}{rest}", known.join(", "));
+        let hint = match known.as_slice() {
+            [] => "no tag is known here; it would stay as it is".to_owned(),
+            known => format!("there are {}{rest}", known.join(", ")),
+        };
         reading.error(at, format!("there is no tag <{tag}>"), Some(hint));
     }
 }

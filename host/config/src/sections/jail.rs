@@ -12,10 +12,12 @@ use crate::network::{
 use crate::presence::{Presence, Traces};
 use crate::reading::{self, Found, Keys, Part, Reading};
 use crate::reference::Section;
+use crate::sections::enforcement::words;
 use crate::sections::filter::journalmatch;
 use crate::sections::rules::{Rules, plugin_name};
 use crate::settings::{
-    ExecSettings, FilterChoice, FilterSettings, JailSettings, LogBackend, PluginSettings,
+    ExecFirewall, ExecSettings, FilterChoice, FilterSettings, FirewallBackend, JailSettings,
+    LogBackend, PluginSettings,
 };
 use crate::source::{Located, Origin};
 use crate::suggest;
@@ -37,6 +39,7 @@ pub(crate) struct Known<'a> {
     pub(crate) filters: &'a BTreeMap<String, Arc<FilterSettings>>,
     pub(crate) plugins: &'a BTreeMap<PluginName, PluginSettings>,
     pub(crate) exec: &'a BTreeMap<PluginName, Located<ExecSettings>>,
+    pub(crate) firewalls: &'a BTreeMap<PluginName, ExecFirewall>,
     /// The text of `/etc/services`.
     pub(crate) services: &'a str,
     pub(crate) host: Option<&'a dyn Presence>,
@@ -108,7 +111,10 @@ pub(crate) fn jail(
             None
         }
     };
-    check_actions(&rules, known, reading);
+    // What [defaults] names was checked there, once for all jails.
+    let actions = own(&rules.actions, &known.defaults.actions);
+    let firewalls = own(&rules.firewall, &known.defaults.firewall);
+    check_names(actions, firewalls, known, reading);
     let filter = filter?;
     let journalmatch = match (journal, &filter) {
         (Some(own), _) => own,
@@ -268,22 +274,54 @@ fn choose_filter(
     }
 }
 
-fn check_actions(rules: &Rules, known: &Known<'_>, reading: &mut Reading) {
-    // What [defaults] names was checked there, once for all jails.
-    for action in &rules.actions {
-        let inherited = known
-            .defaults
-            .actions
-            .iter()
-            .any(|other| other.origin == action.origin);
-        if !inherited {
-            acts(action, known, reading);
+/// What a jail names itself.
+fn own<'a, T>(
+    named: &'a [Located<T>],
+    inherited: &'a [Located<T>],
+) -> impl Iterator<Item = &'a Located<T>> {
+    let is_own = |one: &&Located<T>| inherited.iter().all(|other| other.origin != one.origin);
+    named.iter().filter(is_own)
+}
+
+/// Reports actions and firewalls that are named and not defined.
+pub(crate) fn check_names<'a>(
+    actions: impl IntoIterator<Item = &'a Located<PluginName>>,
+    firewalls: impl IntoIterator<Item = &'a Located<FirewallBackend>>,
+    known: &Known<'_>,
+    reading: &mut Reading,
+) {
+    for action in actions {
+        acts(action, known, reading);
+    }
+    check_firewalls(firewalls, known, reading);
+}
+
+/// Reports programs that are named as a firewall and not defined.
+fn check_firewalls<'a>(
+    named: impl IntoIterator<Item = &'a Located<FirewallBackend>>,
+    known: &Known<'_>,
+    reading: &mut Reading,
+) {
+    for backend in named {
+        let FirewallBackend::Exec(name) = &backend.value else {
+            continue;
+        };
+        if known.firewalls.contains_key(name) {
+            continue;
         }
+        let mut names: Vec<&str> = words().collect();
+        names.extend(known.firewalls.keys().map(PluginName::as_str));
+        let hint = suggest::hint(name.as_str(), names.iter().copied());
+        let hint = hint.unwrap_or_else(|| {
+            format!("programs that enforce bans are defined by [firewall.exec.{name}]")
+        });
+        let message = format!("there is no firewall '{name}'");
+        reading.missing(backend.origin, message, Some(hint));
     }
 }
 
 /// Reports an action that is neither a plugin nor a program.
-pub(crate) fn acts(name: &Located<PluginName>, known: &Known<'_>, reading: &mut Reading) {
+fn acts(name: &Located<PluginName>, known: &Known<'_>, reading: &mut Reading) {
     let is_known = known.exec.contains_key(&name.value) || known.plugins.contains_key(&name.value);
     if is_known || reading.is_faulty_plugin(&name.value) {
         return;

@@ -9,9 +9,10 @@ use stockade_core::{BanTime, BanTimePolicy, IpNet, TimeWords};
 use crate::diagnostic::quoted;
 use crate::network::{IgnoreEntry, Protocol, parse_ignore};
 use crate::reading::{self, Found, Keys, Reading};
+use crate::sections::enforcement::backends;
 use crate::sections::ignorecommand::{ignorecache, ignorecommand};
 use crate::sections::increment::IncrementRules;
-use crate::settings::{Enforcement, JailRules, LogBackend, LogZone, UseDns};
+use crate::settings::{Enforcement, FirewallBackend, JailRules, LogBackend, LogZone, UseDns};
 use crate::source::Located;
 use crate::tree::{Node, Value};
 use crate::words::NAME_FORM;
@@ -53,6 +54,8 @@ pub(crate) struct Rules {
     pub(crate) protocol: Option<Vec<Protocol>>,
     /// Where `actions` names plugins, to be checked against those that are defined.
     pub(crate) actions: Vec<Located<PluginName>>,
+    /// What enforces bans, to be checked against the programs that are defined.
+    pub(crate) firewall: Vec<Located<FirewallBackend>>,
 }
 
 impl Rules {
@@ -89,6 +92,7 @@ impl Rules {
             increment: IncrementRules::default(),
             protocol: None,
             actions: Vec::new(),
+            firewall: Vec::new(),
         }
     }
 
@@ -108,6 +112,7 @@ impl Rules {
         let actions = keys
             .get("actions", actions)
             .unwrap_or_else(|| self.actions.clone());
+        let firewall = keys.get("firewall", backends);
         let rules = JailRules {
             maxretry,
             findtime: keys
@@ -147,7 +152,7 @@ impl Rules {
                 .get("logtimezone", zone)
                 .unwrap_or_else(|| from.logtimezone.clone()),
             backend: keys.get("backend", backend).unwrap_or(from.backend),
-            enforcement: from.enforcement.read(keys),
+            enforcement: from.enforcement.read(keys, firewall.as_deref()),
             actions: actions.iter().map(|action| action.value.clone()).collect(),
         };
         let protocol = keys
@@ -160,6 +165,7 @@ impl Rules {
             increment,
             protocol,
             actions,
+            firewall: firewall.unwrap_or_else(|| self.firewall.clone()),
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use stockade_config::FirewallBackend;
-use stockade_core::JailName;
+use stockade_core::{JailName, PluginName};
 use stockade_firewall::{
-    Backend, Choice, FirewallError, JailRules, NftablesOptions, PfOptions, RouteOptions,
+    Backend, Choice, ExecOptions, FirewallError, JailRules, NftablesOptions, PfOptions,
+    RouteOptions,
 };
 
 use crate::run::rules;
@@ -89,6 +90,7 @@ fn backend(
     Ok(match wanted {
         FirewallBackend::Nftables => (nftables(), None),
         FirewallBackend::Pf => (Backend::Pf(PfOptions::default()), None),
+        FirewallBackend::Exec(name) => (Backend::Exec(program(name, setup)?), None),
         FirewallBackend::Route => (Backend::Route(RouteOptions::default()), None),
         FirewallBackend::Auto => {
             let choice = match auto.clone() {
@@ -102,5 +104,26 @@ fn backend(
             };
             (backend, Some(choice.because))
         }
+    })
+}
+
+/// The programs of a name that the configuration was checked for.
+fn program(name: &PluginName, setup: &Setup) -> Result<ExecOptions, FirewallError> {
+    let program = setup.settings.firewall.exec.get(name).cloned();
+    let program = program.ok_or_else(|| FirewallError::Unavailable {
+        backend: "exec",
+        what: format!("there is no [firewall.exec.{name}]"),
+        hint: None,
+    })?;
+    Ok(ExecOptions {
+        name: name.to_string(),
+        ban: program.ban,
+        unban: program.unban,
+        list: program.list,
+        check: program.check,
+        start: program.start,
+        stop: program.stop,
+        timeout: program.timeout,
+        batch: program.batch,
     })
 }

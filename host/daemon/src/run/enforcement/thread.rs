@@ -43,6 +43,8 @@ pub(super) struct Thread {
     /// Jails whose bans end the connections that there are.
     ending: BTreeSet<JailName>,
     watch: Option<JoinHandle<()>>,
+    /// What the log was told of the rules.
+    noted: BTreeSet<String>,
     /// What is wanted is known.
     begun: bool,
     failing: bool,
@@ -67,6 +69,7 @@ impl Thread {
             rules: Vec::new(),
             ending: BTreeSet::new(),
             watch: None,
+            noted: BTreeSet::new(),
             begun: false,
             failing: false,
             retry_after: RETRY_AFTER,
@@ -125,6 +128,7 @@ impl Thread {
         let result = self
             .opened()
             .and_then(|firewall| firewall.configure(&rules));
+        self.tell_notes();
         match bans {
             Some(bans) => {
                 self.wanted = bans;
@@ -136,6 +140,16 @@ impl Thread {
                 self.settle_after(healed);
             }
             None => self.settle(result),
+        }
+    }
+
+    /// Tells the log what of the rules the backend does otherwise than they say; once for each.
+    fn tell_notes(&mut self) {
+        let notes = self.firewall.as_ref().map(|firewall| firewall.notes());
+        for note in notes.unwrap_or_default() {
+            if self.noted.insert(note.clone()) {
+                tracing::warn!("{}: {note}", self.backend.name());
+            }
         }
     }
 
