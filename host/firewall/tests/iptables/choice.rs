@@ -2,7 +2,7 @@
 
 use stockade_firewall::{Backend, FirewallError, Iptables, IptablesOptions, IptablesVariant};
 
-use crate::in_namespaces;
+use crate::in_namespaces_as_root;
 use crate::namespace::{run, without_power};
 
 fn choice() -> String {
@@ -11,7 +11,7 @@ fn choice() -> String {
 
 #[test]
 fn the_variant_that_has_rules_is_used() {
-    in_namespaces("choice::the_variant_that_has_rules_is_used", || {
+    in_namespaces_as_root("choice::the_variant_that_has_rules_is_used", || {
         assert!(choice().contains("neither of"), "{}", choice());
         run("ip6tables-legacy -A INPUT -i lo -j ACCEPT");
         assert!(
@@ -45,7 +45,7 @@ fn who_may_not_change_rules_is_told_so() {
 
 #[test]
 fn a_program_that_is_missing_is_told_with_its_package() {
-    in_namespaces(
+    in_namespaces_as_root(
         "choice::a_program_that_is_missing_is_told_with_its_package",
         || {
             // Nothing can be started from an empty folder; both names lead to it where /sbin is a link.
@@ -69,7 +69,7 @@ fn a_program_that_is_missing_is_told_with_its_package() {
 
 #[test]
 fn a_capability_that_iptables_needs_beside_ours_is_asked_for_at_once() {
-    in_namespaces(
+    in_namespaces_as_root(
         "choice::a_capability_that_iptables_needs_beside_ours_is_asked_for_at_once",
         || {
             // This thread and what it starts lose it; the namespaces are ours alone.

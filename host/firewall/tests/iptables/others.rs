@@ -339,7 +339,7 @@ fn teardown_leaves_nothing_and_may_be_repeated(subject: Subject) {
 
 #[test]
 fn who_holds_the_lock_of_iptables_is_waited_for_and_then_told_of_and_nothing_is_lost() {
-    crate::in_namespaces(
+    crate::in_namespaces_as_root(
         "others::who_holds_the_lock_of_iptables_is_waited_for_and_then_told_of_and_nothing_is_lost",
         || {
             let options = IptablesOptions {

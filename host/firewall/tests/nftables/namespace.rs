@@ -80,7 +80,7 @@ fn run_unshared(name: &str, ways: &[&[&str]], body: impl FnOnce()) {
 }
 
 #[expect(clippy::print_stderr, reason = "the harness prints what tests say")]
-fn write_line(text: &str) {
+pub(crate) fn write_line(text: &str) {
     eprintln!("{text}");
 }
 
