@@ -153,3 +153,25 @@ fn programs_of_the_operators_own_enforce_bans_beside_nftables() {
         assert_eq!(banned("one"), ids(&[]));
     });
 }
+
+#[test]
+fn a_jail_may_be_enforced_by_iptables_and_ipset() {
+    in_namespace(|| {
+        let place = Place::new(&two_jails("\"iptables-nft\"", "\"iptables-legacy\""));
+        let (mut one, mut two) = (place.log_file("one.log"), place.log_file("two.log"));
+        let _daemon = place.start();
+        one.failures(3, &["192.0.2.1"]);
+        two.failures(3, &["192.0.2.2"]);
+        place.wait_logged(r"\[one\] Ban 192\.0\.2\.1");
+        place.wait_logged(r"\[two\] Ban 192\.0\.2\.2");
+        let told = place.ask(r#"{"command":"banned"}"#);
+        let bans = told["bans"].as_array().unwrap();
+        assert_eq!(bans.len(), 2, "{told}");
+        assert!(bans.iter().all(|ban| ban["in_firewall"] == true), "{told}");
+        let doctor = place.stockade(&["firewall", "doctor"]);
+        let out = &doctor.assert_code(0).out;
+        let stopped = "iptables stopped a connection from 127.83.79.1";
+        assert_eq!(out.matches(stopped).count(), 2, "{out}");
+        place.stockade(&["unban", "--all"]).assert_code(0);
+    });
+}

@@ -208,6 +208,14 @@ pub enum FirewallBackend {
     Auto,
     /// nftables, by netlink.
     Nftables,
+    /// iptables and ipset, of the variant that is in use.
+    Iptables,
+    /// iptables of the variant that fills nf_tables, and ipset.
+    IptablesNft,
+    /// The older iptables, and ipset.
+    IptablesLegacy,
+    /// iptables and ipset beside ufw.
+    Ufw,
     /// pf of FreeBSD.
     Pf,
     /// Routes that lead nowhere.

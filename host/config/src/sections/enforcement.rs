@@ -15,9 +15,13 @@ const BACKENDS_MAX: usize = 8;
 const NO_FIREWALL: &str = "write firewall = \"none\" for a jail that only tells its actions";
 
 /// Every backend by the word for it.
-static BACKENDS: [(&str, FirewallBackend); 4] = [
+static BACKENDS: [(&str, FirewallBackend); 8] = [
     ("auto", FirewallBackend::Auto),
     ("nftables", FirewallBackend::Nftables),
+    ("iptables", FirewallBackend::Iptables),
+    ("iptables-nft", FirewallBackend::IptablesNft),
+    ("iptables-legacy", FirewallBackend::IptablesLegacy),
+    ("ufw", FirewallBackend::Ufw),
     ("pf", FirewallBackend::Pf),
     ("route", FirewallBackend::Route),
 ];

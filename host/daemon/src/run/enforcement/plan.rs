@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use stockade_config::FirewallBackend;
 use stockade_core::{JailName, PluginName};
 use stockade_firewall::{
-    Backend, Choice, ExecOptions, FirewallError, JailRules, NftablesOptions, PfOptions,
-    RouteOptions,
+    Backend, Choice, ExecOptions, FirewallError, IptablesOptions, IptablesVariant, JailRules,
+    NftablesOptions, PfOptions, RouteOptions,
 };
 
 use crate::run::rules;
@@ -89,6 +89,10 @@ fn backend(
     let nftables = || Backend::Nftables(NftablesOptions { priority });
     Ok(match wanted {
         FirewallBackend::Nftables => (nftables(), None),
+        FirewallBackend::Iptables => (iptables(None), None),
+        FirewallBackend::IptablesNft => (iptables(Some(IptablesVariant::Nft)), None),
+        FirewallBackend::IptablesLegacy => (iptables(Some(IptablesVariant::Legacy)), None),
+        FirewallBackend::Ufw => (Backend::Ufw, None),
         FirewallBackend::Pf => (Backend::Pf(PfOptions::default()), None),
         FirewallBackend::Exec(name) => (Backend::Exec(program(name, setup)?), None),
         FirewallBackend::Route => (Backend::Route(RouteOptions::default()), None),
@@ -104,6 +108,13 @@ fn backend(
             };
             (backend, Some(choice.because))
         }
+    })
+}
+
+fn iptables(variant: Option<IptablesVariant>) -> Backend {
+    Backend::Iptables(IptablesOptions {
+        variant,
+        ..IptablesOptions::default()
     })
 }
 
