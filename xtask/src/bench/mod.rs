@@ -7,6 +7,7 @@
 mod corpus;
 mod detect;
 mod fail2ban;
+mod firewall;
 mod hostile;
 mod latency;
 mod memory;
@@ -66,6 +67,8 @@ pub(crate) struct Args {
 enum Only {
     /// Measure how fast lines are judged, and compare with everybody who can be had
     Detect(detect::Args),
+    /// Measure how fast many bans come into the firewall, by each backend and by others
+    Firewall,
     /// Measure what hostile lines of up to 64 KiB cost each filter; fails where one costs 10 ms
     Hostile(hostile::Args),
 }
@@ -107,6 +110,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     if let Some(Only::Hostile(hostile)) = &args.only {
         return hostile::run(hostile);
+    }
+    if let Some(Only::Firewall) = &args.only {
+        return firewall::run(args.quick);
     }
     match (&args.inside, args.build.given()?) {
         (Some(folder), Some(built)) => inside(args, folder, &built),

@@ -1,5 +1,6 @@
 //! What the kernel has of our table, apart from the elements of sets.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::{
@@ -266,12 +267,39 @@ fn counted(payload: &[u8]) -> Option<Counted> {
     })
 }
 
+/// How often a set is listed anew whose table grows while the kernel tells; it grows to the double each
+/// time, and in the background after a change.
+const LISTINGS_MAX: usize = 20;
+
 /// What `set` holds, each with the time that is left.
 ///
+/// The kernel tells a large set in parts, and begins each by counting how many it has told. While its
+/// hash table grows, in the background after many were added, elements change their places: some come
+/// twice, and as many not at all. So a listing in which one comes twice is begun again.
+pub(super) fn read_elements(
+    kernel: &mut Conversation,
+    set: &SetId,
+) -> Result<Vec<(IpNet, Option<Duration>)>, FirewallError> {
+    let mut found = BTreeMap::new();
+    for _ in 0..LISTINGS_MAX {
+        let mut listing = list_elements(kernel, set)?;
+        listing.sort_unstable();
+        let comes_twice = listing
+            .windows(2)
+            .any(|two| matches!(two, [(a, _), (b, _)] if a == b));
+        if !comes_twice {
+            return Ok(listing);
+        }
+        found.extend(listing);
+    }
+    // Nearly all were told at least once by now.
+    Ok(found.into_iter().collect())
+}
+
 /// There may be hundreds of thousands of elements, so they are read in place: the types of
 /// netlink-packet-netfilter 0.4 write every list out as text for an error that nobody sees, and
 /// would take a minute for what takes a tenth of a second.
-pub(super) fn read_elements(
+fn list_elements(
     kernel: &mut Conversation,
     set: &SetId,
 ) -> Result<Vec<(IpNet, Option<Duration>)>, FirewallError> {

@@ -1,8 +1,9 @@
 //! Bans and unbans as the kernel keeps them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stockade_core::Timestamp;
+use stockade_core::{IpNet, Timestamp};
 use stockade_firewall::{
     Change, Firewall, FirewallError, Nftables, NftablesOptions, TIMEOUT_MAX, Wanted, difference,
 };
@@ -258,6 +259,34 @@ fn many_bans_are_applied_in_one_call_also_where_some_exist() {
                 .collect();
             firewall.apply_all(&none);
             assert_eq!(firewall.list().unwrap(), []);
+        },
+    );
+}
+
+#[test]
+fn everybody_is_listed_right_after_many_were_banned() {
+    in_namespace(
+        "bans::everybody_is_listed_right_after_many_were_banned",
+        || {
+            let mut firewall = open();
+            let all: Vec<Change> = (0..100_000u32)
+                .map(|index| {
+                    let (a, b) = (index >> 8, index & 255);
+                    ban(
+                        "sshd",
+                        &format!("10.{}.{}.{b}/32", a >> 8, a & 255),
+                        Some(600),
+                    )
+                })
+                .collect();
+            // The kernel's table grows in the background meanwhile, which moves what it tells.
+            for _ in 0..5 {
+                firewall.teardown().unwrap();
+                firewall.configure(&[sshd()]).unwrap();
+                firewall.apply_all(&all);
+                let listed: BTreeSet<IpNet> = banned(&mut firewall, "sshd").into_iter().collect();
+                assert_eq!(listed.len(), all.len());
+            }
         },
     );
 }
