@@ -3,10 +3,13 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::net::{AddressFamily, SocketType, bind, socket};
 use serde_json::{Value, json};
-use stockade_tests::{Place, banned, blackholes, in_namespace, wait_until};
+use stockade_tests::{Place, banned, blackholes, in_namespace, nft, wait_until};
 
 /// Two jails that read logs of their names, each enforced by what is given.
 fn two_jails(one: &str, two: &str) -> String {
@@ -20,6 +23,14 @@ fn two_jails(one: &str, two: &str) -> String {
         jail("one", one),
         jail("two", two)
     )
+}
+
+/// A connection from this address.
+fn connect(from: Ipv4Addr, to: SocketAddr) -> OwnedFd {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddrV4::new(from, 0)).unwrap();
+    rustix::net::connect(&socket, &to).unwrap();
+    socket
 }
 
 fn ids(ids: &[&str]) -> BTreeSet<String> {
@@ -173,5 +184,32 @@ fn a_jail_may_be_enforced_by_iptables_and_ipset() {
         let stopped = "iptables stopped a connection from 127.83.79.1";
         assert_eq!(out.matches(stopped).count(), 2, "{out}");
         place.stockade(&["unban", "--all"]).assert_code(0);
+    });
+}
+
+#[test]
+fn a_ban_ends_the_connections_that_are_open_where_the_jail_says_so() {
+    in_namespace(|| {
+        let jails = two_jails("\"nftables\"", "\"nftables\"\nend_connections = true");
+        let jails = jails.replace(
+            "[defaults]\n",
+            "[defaults]\nignoreip = []\nignoreself = false\n",
+        );
+        let place = Place::new(&jails);
+        let (_one, _two) = (place.log_file("one.log"), place.log_file("two.log"));
+        // Connections are tracked as soon as a rule looks at their state.
+        nft("add table inet tracks");
+        nft("add chain inet tracks in { type filter hook input priority 0 ; }");
+        nft("add rule inet tracks in ct state established counter");
+        let _daemon = place.start();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        // Banned by each jail is another address of this host.
+        let connected = [2, 3].map(|last| connect(Ipv4Addr::new(127, 0, 0, last), to));
+        place.stockade(&["ban", "one", "127.0.0.2"]).assert_code(0);
+        place.stockade(&["ban", "two", "127.0.0.3"]).assert_code(0);
+        place.wait_logged("ended 1 connections of who was banned");
+        assert_eq!(place.count_logged("ended [0-9]+ connections"), 1);
+        drop(connected);
     });
 }
