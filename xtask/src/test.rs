@@ -16,7 +16,7 @@ use crate::{Failure, freebsd, plugins, say, workspace};
 use count::Count;
 
 /// What tests start, beside what every Debian has. The demo asks for its own.
-const PROGRAMS: [Needed; 9] = [
+const PROGRAMS: [Needed; 10] = [
     Needed {
         program: "fail2ban-client",
         package: "fail2ban",
@@ -40,6 +40,10 @@ const PROGRAMS: [Needed; 9] = [
     Needed {
         program: "ip",
         package: "iproute2",
+    },
+    Needed {
+        program: "ping",
+        package: "iputils-ping",
     },
     Needed {
         program: "unshare",
